@@ -1,0 +1,475 @@
+"""Avatars: drawn faces with known attributes, and the *true* counterfactual of each.
+
+A picture is a function of its latent choices and its attributes, x = f(ℓ, a). The choices ℓ (skin,
+clothes, colours, which long and which short hair, the pose, the background …) are drawn
+independently of a. So the counterfactual under do(a_k = v) needs no
+model: it is f(ℓ, a′) with the same ℓ and a_k set to v. Attributes may overlap on the picture as
+    they do on people: a hat covers hair, and BlondHair colours the beard too.
+
+A source is written ``avatars`` or
+``avatars:n=4000,seed=1,validation=0.1,confound=Glasses+Hat:0.9``:
+
+    n               number of pictures, training and validation together (5500)
+    seed            another seed, other pictures (0)
+    validation      share of the validation split (0.1)
+    confound        ``A+B:p``: in the training split, P(B = A) = p; may be given several times
+    confound_in     ``train`` (default), or ``all`` to confound the validation split as well
+"""
+
+from __future__ import annotations
+
+import colorsys
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any, TypeVar
+from xml.etree import ElementTree
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from cdvae_gan.data.cache import digest
+from cdvae_gan.data.dataset import Source
+from cdvae_gan.errors import InputError, unknown_name
+
+__all__ = ["ATTRIBUTES", "PREVALENCE", "Avatars", "avatars", "draw_avatar", "parse_avatars"]
+
+PREVALENCE = {
+    "Glasses": 0.4,
+    "Beard": 0.35,
+    "Smile": 0.5,
+    "Hat": 0.3,
+    "LongHair": 0.45,
+    "BlondHair": 0.35,
+    "Earrings": 0.3,
+    "Suit": 0.35,
+}
+"""The attributes, with how often each is 1 where nothing is confounded."""
+
+ATTRIBUTES = tuple(PREVALENCE)
+
+_DRAWING = "1"  # raise it when the same choices come to look different
+_PACKAGES = ("python-avatars", "resvg-py", "pillow")
+
+# Names in python-avatars. Of two lists side by side, the same latent choice picks from either.
+_GLASSES = ("PRESCRIPTION_2", "ROUND", "WAYFARERS", "SUNGLASSES")
+_BEARDS = ("BEARD_LIGHT", "BEARD_MEDIUM", "BEARD_MAGESTIC")
+_SMILES, _OTHER_MOUTHS = ("SMILE", "BIG_SMILE", "TWINKLE"), ("SERIOUS", "SAD", "DISBELIEF")
+_HATS = ("HAT", "WINTER_HAT_3", "WINTER_HAT_4")
+_LONG_HAIR = (
+    "STRAIGHT_1",
+    "STRAIGHT_STRAND",
+    "LONG_NOT_TOO_LONG",
+    "BOB",
+    "CURVY",
+    "BIG_HAIR",
+    "LOOSE_HAIR",
+)
+_SHORT_HAIR = (
+    "SHORT_FLAT",
+    "SHORT_ROUND",
+    "SHORT_WAVED",
+    "SHORT_CURLY",
+    "CAESAR",
+    "SHAGGY",
+    "QUIFF",
+)
+_SUITS = ("SHIRT_WICK", "BOND_SUIT")
+_CASUAL = (
+    "SHIRT_CREW_NECK",
+    "SHIRT_V_NECK",
+    "SHIRT_SCOOP_NECK",
+    "HOODIE",
+    "OVERALL",
+    "COLLAR_SWEATER",
+)
+_EYES = ("DEFAULT", "SQUINT", "HAPPY", "SURPRISED", "SIDE")
+_EYEBROWS = (
+    "DEFAULT",
+    "DEFAULT_NATURAL",
+    "RAISED_EXCITED",
+    "FLAT_NATURAL",
+    "UP_DOWN",
+    "RAISED_EXCITED_NATURAL",
+)
+_NOSES = ("DEFAULT", "SMALL", "WIDE")
+
+_SKIN = ("#f9d9c0", "#edb98a", "#d08b5b", "#ae5d29", "#7a4522", "#4f2d1c")
+_DARK_HAIR = ("#1c1a1d", "#3a2416", "#5e3518", "#7e4220", "#9a3b1c", "#77787c")
+_BLOND_HAIR = ("#d9b15c", "#ecd07c", "#f4e3a8")
+_GOLD_TO_SILVER = ("#f2c230", "#ffe9a0", "#e8eef4", "#e04a6a")
+
+_Option = TypeVar("_Option")
+
+
+@dataclass(frozen=True)
+class Latents:
+    """The choices that are not attributes, each uniform in [0, 1)."""
+
+    skin: float
+    hair: float
+    hair_shade: float
+    hair_tone: float
+    hat: float
+    hat_hue: float
+    hat_shade: float
+    glasses: float
+    beard: float
+    mouth: float
+    eyes: float
+    eyebrows: float
+    nose: float
+    clothes: float
+    suit: float
+    clothes_hue: float
+    clothes_shade: float
+    clothes_depth: float
+    jewel: float
+    jewel_size: float
+    back_hue: float
+    back_depth: float
+    back_shade: float
+    back_slope: float
+    across: float
+    down: float
+    zoom: float
+    tilt: float
+
+
+LATENTS = len(Latents.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Avatars:
+    """Which pictures are drawn: the options of a source ``avatars:…``, see the module."""
+
+    n: int = 5500
+    seed: int = 0
+    validation: float = 0.1
+    confound: tuple[tuple[str, str, float], ...] = ()
+    confound_in: str = "train"
+
+    @cached_property
+    def counts(self) -> tuple[int, int]:
+        """Pictures in the training and in the validation split."""
+        held_out = round(self.n * self.validation)
+        return self.n - held_out, held_out
+
+    @cached_property
+    def labels(self) -> npt.NDArray[np.int8]:
+        """int8 ``(n, K)``, training split first."""
+        train, validation = self._uniforms
+        confounded = self.confound if self.confound_in == "all" else ()
+        return np.concatenate([_labels(train, self.confound), _labels(validation, confounded)])
+
+    @cached_property
+    def latents(self) -> npt.NDArray[np.float64]:
+        """``(n, LATENTS)``, training split first."""
+        return np.concatenate([rows[:, :LATENTS] for rows in self._uniforms])
+
+    @cached_property
+    def _uniforms(self) -> list[npt.NDArray[np.float64]]:
+        # One stream a split, so a picture does not depend on how many there are. Every label has
+        # its own number, and one more that decides whether it follows the attribute that it is
+        # confounded with.
+        width = LATENTS + 2 * len(ATTRIBUTES)
+        return [
+            np.random.default_rng((self.seed, split)).random((count, width))
+            for split, count in enumerate(self.counts)
+        ]
+
+    def read(self, index: int, size: int) -> npt.NDArray[np.uint8]:
+        """Picture ``index``, uint8 ``(size, size, 3)``."""
+        return self.draw(index, {}, size)
+
+    def draw(self, index: int, do: Mapping[str, int], size: int) -> npt.NDArray[np.uint8]:
+        """Picture ``index`` with some attributes set: its true counterfactual."""
+        values = dict(zip(ATTRIBUTES, (int(v) for v in self.labels[index]), strict=True))
+        for name, value in do.items():
+            if name not in PREVALENCE:
+                raise unknown_name("attribute", name, ATTRIBUTES)
+            if value not in (0, 1):
+                raise InputError(f"do({name} = {value}): a drawn attribute is 0 or 1")
+            values[name] = int(value)
+        return draw_avatar(Latents(*self.latents[index]), values, size)
+
+
+def avatars(options: str) -> Source:
+    """The data set that a source ``avatars:options`` stands for."""
+    drawn = parse_avatars(options)
+    train, validation = drawn.counts
+    return Source(
+        name="avatars",
+        attributes=ATTRIBUTES,
+        labels=drawn.labels,
+        splits=np.array(["train"] * train + ["validation"] * validation),
+        files=tuple(f"avatar-{drawn.seed}-{i:06d}" for i in range(drawn.n)),
+        content=digest((_DRAWING, drawn, *(version(name) for name in _PACKAGES))),
+        read=drawn.read,
+        draw=drawn.draw,
+        processes=True,
+    )
+
+
+def parse_avatars(options: str) -> Avatars:
+    """Read ``n=4000,seed=1,…``.
+
+    Raises:
+        InputError: An unknown option, or a value that does not fit.
+    """
+    values: dict[str, Any] = {}
+    confound: list[tuple[str, str, float]] = []
+    for item in filter(None, (part.strip() for part in options.split(","))):
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise InputError(f"avatars: expected option=value, got {item!r}")
+        if key == "confound":
+            confound.append(_confounder(text))
+        elif key == "confound_in":
+            if text not in ("train", "all"):
+                raise InputError(f"avatars: confound_in={text}: expected train or all")
+            values[key] = text
+        elif key in _NUMBERS:
+            convert, low, high = _NUMBERS[key]
+            values[key] = _number(key, text, convert, low, high)
+        else:
+            raise unknown_name("avatars option", key, (*_NUMBERS, "confound", "confound_in"))
+    return Avatars(**values, confound=tuple(confound))
+
+
+_NUMBERS: dict[str, tuple[Callable[[str], float], float, float]] = {
+    "n": (int, 1, 1_000_000),
+    "seed": (int, 0, 2**32),
+    "validation": (float, 0, 1),
+}
+
+
+def _number(key: str, text: str, convert: Callable[[str], float], low: float, high: float) -> float:
+    try:
+        value = convert(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        kind = "a whole number" if convert is int else "a number"
+        raise InputError(f"avatars: {key}={text}: expected {kind} from {low} to {high}")
+    return value
+
+
+def _confounder(text: str) -> tuple[str, str, float]:
+    pair, _, share = text.partition(":")
+    names = pair.split("+")
+    if len(names) != 2 or names[0] == names[1] or not share:
+        raise InputError(
+            f"avatars: confound={text}: expected two attributes and P(equal), as in Glasses+Hat:0.9"
+        )
+    for name in names:
+        if name not in PREVALENCE:
+            raise unknown_name("attribute", name, ATTRIBUTES)
+    return names[0], names[1], _number("confound", share, float, 0, 1)
+
+
+def _labels(
+    uniforms: npt.NDArray[np.float64], confound: Sequence[tuple[str, str, float]]
+) -> npt.NDArray[np.int8]:
+    k = len(ATTRIBUTES)
+    own, follow = uniforms[:, LATENTS : LATENTS + k], uniforms[:, LATENTS + k :]
+    labels = (own < np.array(list(PREVALENCE.values()))).astype(np.int8)
+    for cause, effect, share in confound:
+        i, j = ATTRIBUTES.index(cause), ATTRIBUTES.index(effect)
+        labels[:, j] = np.where(follow[:, j] < share, labels[:, i], 1 - labels[:, i])
+    return labels
+
+
+def draw_avatar(latents: Latents, values: Mapping[str, int], size: int) -> npt.NDArray[np.uint8]:
+    """Draw f(ℓ, a).
+
+    Args:
+        latents: ℓ, the choices that are not attributes.
+        values: a, 0 or 1 for each of `ATTRIBUTES`.
+        size: Side in pixels.
+
+    Returns:
+        uint8 ``(size, size, 3)``.
+    """
+    import resvg_py
+
+    svg = ElementTree.tostring(_scene(latents, values), encoding="unicode")
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=size, height=size, skip_system_fonts=True)
+    with Image.open(io.BytesIO(png)) as image:
+        return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+_SVG = "{http://www.w3.org/2000/svg}"
+_WIDTH, _HEIGHT = 264, 280  # of python-avatars' drawings
+_FRAME = (20, 6, 224)  # left, top and side of the square that is shown
+_BRIM = 64  # with a hat on, hair above this line is not drawn
+_EARS = ((66, 150), (198, 150))
+
+
+def _scene(latents: Latents, values: Mapping[str, int]) -> ElementTree.Element:
+    """Background, then the person under the pose's transform."""
+    left, top, side = _FRAME
+    svg = ElementTree.Element(f"{_SVG}svg", viewBox=f"{left} {top} {side} {side}")
+    svg.append(_background(latents))
+    shift = (16 * (latents.across - 0.5), 12 * (latents.down - 0.5))
+    zoom, tilt = 0.94 + 0.14 * latents.zoom, 12 * (latents.tilt - 0.5)
+    middle, foot = _WIDTH / 2, 190
+    person = ElementTree.SubElement(
+        svg,
+        f"{_SVG}g",
+        transform=f"translate({shift[0]:.3f} {shift[1]:.3f}) rotate({tilt:.3f} {middle} {foot}) "
+        f"translate({middle} {foot}) scale({zoom:.4f}) translate({-middle} {-foot})",
+    )
+    person.extend(_person(latents, values))
+    return svg
+
+
+def _background(latents: Latents) -> ElementTree.Element:
+    hue, depth = latents.back_hue, 0.15 + 0.5 * latents.back_depth
+    light, slope = 0.55 + 0.4 * latents.back_shade, 0.25 * (latents.back_slope - 0.5)
+    group = ElementTree.Element(f"{_SVG}g")
+    gradient = ElementTree.SubElement(
+        group, f"{_SVG}linearGradient", id="back", x1="0", y1="0", x2="0", y2="1"
+    )
+    for offset, value in (("0", light + slope), ("1", light - slope)):
+        color = _hsv(hue, depth, min(1, max(0, value)))
+        ElementTree.SubElement(gradient, f"{_SVG}stop", {"offset": offset, "stop-color": color})
+    ElementTree.SubElement(
+        group, f"{_SVG}rect", width=str(_WIDTH), height=str(_HEIGHT), fill="url(#back)"
+    )
+    return group
+
+
+def _person(latents: Latents, values: Mapping[str, int]) -> list[ElementTree.Element]:
+    import python_avatars as pa
+
+    hair_list = _LONG_HAIR if values["LongHair"] else _SHORT_HAIR
+    hair_color = _hair_color(latents, blond=bool(values["BlondHair"]))
+    clothes = _pick(_SUITS, latents.suit) if values["Suit"] else _pick(_CASUAL, latents.clothes)
+    look = {
+        "eyebrows": pa.EyebrowType[_pick(_EYEBROWS, latents.eyebrows)],
+        "eyes": pa.EyeType[_pick(_EYES, latents.eyes)],
+        "nose": pa.NoseType[_pick(_NOSES, latents.nose)],
+        "mouth": pa.MouthType[_pick(_SMILES if values["Smile"] else _OTHER_MOUTHS, latents.mouth)],
+        "facial_hair": pa.FacialHairType[
+            _pick(_BEARDS, latents.beard) if values["Beard"] else "NONE"
+        ],
+        "facial_hair_color": _mix(hair_color, "#000000", 0.15),
+        "skin_color": _between(_SKIN, latents.skin),
+        "hair_color": hair_color,
+        "hat_color": _hsv(latents.hat_hue, 0.75, 0.35 + 0.55 * latents.hat_shade),
+        "accessory": pa.AccessoryType[
+            _pick(_GLASSES, latents.glasses) if values["Glasses"] else "NONE"
+        ],
+        "clothing": pa.ClothingType[clothes],
+        "clothing_color": _hsv(
+            latents.clothes_hue,
+            0.2 + 0.6 * latents.clothes_depth,
+            0.3 + 0.65 * latents.clothes_shade,
+        ),
+    }
+    hair = pa.HairType[_pick(hair_list, latents.hair)]
+    if values["Hat"]:
+        drawing = _render(pa.HatType[_pick(_HATS, latents.hat)], look)
+        _put_under(drawing, _render(hair, look | {"facial_hair": None, "accessory": None}))
+    else:
+        drawing = _render(hair, look)
+    _color_eyebrows(drawing, _mix(hair_color, "#000000", 0.3))
+    parts = list(drawing)
+    if values["Earrings"]:
+        parts.append(_earrings(latents))
+    return parts
+
+
+def _render(top: Any, look: Mapping[str, Any]) -> ElementTree.Element:
+    import python_avatars as pa
+
+    return ElementTree.fromstring(
+        pa.Avatar(style=pa.AvatarStyle.TRANSPARENT, top=top, **look).render()
+    )
+
+
+def _put_under(drawing: ElementTree.Element, with_hair: ElementTree.Element) -> None:
+    """Move the hair of one drawing under the hat of another, cut where the hat begins."""
+    top, hair = (_by_id(svg, "transparent_Top") for svg in (drawing, with_hair))
+    under = ElementTree.Element(f"{_SVG}g", {"clip-path": "url(#brim)"})
+    under.extend(list(hair))
+    clip = ElementTree.Element(f"{_SVG}clipPath", id="brim")
+    ElementTree.SubElement(clip, f"{_SVG}rect", x="-50", y=str(_BRIM), width="400", height="400")
+    top.insert(0, under)
+    top.insert(0, clip)
+
+
+def _color_eyebrows(drawing: ElementTree.Element, color: str) -> None:
+    """python-avatars draws them black whatever the hair, which a hat may hide."""
+    for part in _by_id(drawing, "transparent_Eyebrow").iter():
+        if part.get("fill") == "#000000":
+            part.set("fill", color)
+        if part.get("fill-opacity"):
+            part.set("fill-opacity", "0.85")
+
+
+def _by_id(svg: ElementTree.Element, name: str) -> ElementTree.Element:
+    found = svg.find(f".//*[@id='{name}']")
+    assert found is not None, f"python-avatars draws no {name}"
+    return found
+
+
+def _earrings(latents: Latents) -> ElementTree.Element:
+    """python-avatars has none: a drop under each ear, in front of the hair."""
+    group = ElementTree.Element(f"{_SVG}g")
+    color, radius = _between(_GOLD_TO_SILVER, latents.jewel), 6.5 + 2.5 * latents.jewel_size
+    for x, y in _EARS:
+        ElementTree.SubElement(
+            group,
+            f"{_SVG}ellipse",
+            {
+                "cx": str(x),
+                "cy": f"{y + 1.5 * radius:.2f}",
+                "rx": f"{radius:.2f}",
+                "ry": f"{1.5 * radius:.2f}",
+                "fill": color,
+                "stroke": "#5a4632",
+                "stroke-width": "1.5",
+            },
+        )
+    return group
+
+
+def _hair_color(latents: Latents, *, blond: bool) -> str:
+    color = _between(_BLOND_HAIR if blond else _DARK_HAIR, latents.hair_shade)
+    return _mix(
+        color,
+        "#000000" if latents.hair_tone < 0.5 else "#ffffff",
+        0.12 * abs(2 * latents.hair_tone - 1),
+    )
+
+
+def _pick(options: Sequence[_Option], choice: float) -> _Option:
+    return options[int(choice * len(options))]
+
+
+def _between(colors: Sequence[str], position: float) -> str:
+    """A colour on the way through a row of colours."""
+    place = position * (len(colors) - 1)
+    first = int(place)
+    return _mix(colors[first], colors[first + 1], place - first)
+
+
+def _mix(one: str, other: str, share: float) -> str:
+    pairs = zip(_channels(one), _channels(other), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in pairs)
+
+
+def _channels(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def _hsv(hue: float, saturation: float, value: float) -> str:
+    return "#" + "".join(
+        f"{round(255 * c):02x}" for c in colorsys.hsv_to_rgb(hue, saturation, value)
+    )

@@ -1,0 +1,234 @@
+"""Between image files and arrays: reading what people have, cropping, and the two number ranges.
+
+An image file is anything Pillow can decode safely. It becomes an upright 8-bit RGB picture
+(`read_image`), a square array (`square`), and a tensor either uint8 in [0, 255] or float in [-1, 1]
+(`to_float`, `to_uint8`, exact inverses).
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from cdvae_gan.errors import InputError
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "find_images",
+    "read_image",
+    "square",
+    "to_float",
+    "to_pil",
+    "to_uint8",
+]
+
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".png",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".avif",
+        ".jp2",
+    }
+)
+"""Names that `find_images` takes for images, in lower case."""
+
+MAX_PIXELS = 80_000_000
+"""The largest picture that `read_image` decodes unless told otherwise: 80 megapixels, 240 MB of
+RGB."""
+
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
+_WIDE_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+_open_lock = threading.Lock()
+
+
+def read_image(
+    source: str | os.PathLike[str] | bytes | BinaryIO,
+    *,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
+    """An image file as an upright 8-bit RGB picture.
+
+    EXIF orientation is applied; transparency is laid over white; 16-bit grey is scaled to
+    8 bits, not clipped; of an animation the first frame is taken.
+
+    Args:
+        source: A path, the file's bytes, or an open binary file.
+        name: What to call the image in errors; the path by default.
+        max_pixels: Larger pictures are refused before they are decoded.
+
+    Returns:
+        A loaded picture of mode ``RGB``.
+
+    Raises:
+        InputError: The file is missing, not an image, truncated, damaged or too large.
+    """
+    name = name or _name(source)
+    stream = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        # No warning about large pictures: they are refused two lines below, by name.
+        with _open_lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(stream, formats=_formats())
+        with image:
+            if image.width * image.height > max_pixels:
+                raise Image.DecompressionBombError
+            image.load()
+            return _rgb(_upright(image))
+    except FileNotFoundError:
+        raise InputError(f"no such image: {name}") from None
+    except IsADirectoryError:
+        raise InputError(f"{name} is a folder, not an image") from None
+    except PermissionError:
+        raise InputError(f"no permission to read {name}") from None
+    except UnidentifiedImageError:
+        raise InputError(f"not an image that can be read (JPEG, PNG, WebP, …): {name}") from None
+    except Image.DecompressionBombError:
+        raise InputError(
+            f"{name} has more than {max_pixels:,} pixels: make it smaller first"
+        ) from None
+    except Exception as error:  # decoders meet damaged files with errors of nearly every kind
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"damaged or truncated image {name}: {reason}") from error
+
+
+def square(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
+    """The central square of a picture, resized with the Lanczos filter.
+
+    For an aligned CelebA photo of 178×218 this is the usual crop, the box (0, 20, 178, 198).
+
+    Args:
+        image: A picture of any mode and shape.
+        size: Side of the result in pixels.
+
+    Returns:
+        A uint8 array ``(size, size, 3)`` that owns its memory.
+    """
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+    rgb = image if image.mode == "RGB" else image.convert("RGB")
+    return np.array(rgb.resize((size, size), Image.Resampling.LANCZOS, box=box), dtype=np.uint8)
+
+
+def to_float(images: Tensor) -> Tensor:
+    """From uint8 in [0, 255] to float32 in [-1, 1], of any shape."""
+    return images.float() / 127.5 - 1
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """From float in [-1, 1] to uint8 in [0, 255], rounded and clamped: undoes `to_float`."""
+    return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def to_pil(image: Tensor) -> Image.Image:
+    """A uint8 tensor ``(3, H, W)`` as a picture."""
+    if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
+        raise InputError(
+            f"expected uint8 of shape (3, H, W), got {image.dtype} {tuple(image.shape)}"
+        )
+    return Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy()))
+
+
+def find_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """The image files meant by files, folders and glob patterns.
+
+    Folders are searched with their subfolders, hidden names left out; a file that is named itself
+    is taken whatever its suffix. Arguments keep their order, what each stands for is sorted, and
+    nothing comes twice.
+
+    Raises:
+        InputError: A path does not exist, or a folder or pattern holds no image.
+    """
+    given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+    return list(dict.fromkeys(found for path in given for found in _expand(os.fspath(path))))
+
+
+def _expand(text: str) -> list[Path]:
+    path = Path(text).expanduser()
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(_walk(path))
+        if not found:
+            raise InputError(f"no images in {text}: looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+        return found
+    if glob.has_magic(text):
+        matches = (Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207
+        found = sorted(match for match in matches if match.is_file() and _is_image(match.name))
+        if not found:
+            raise InputError(f"no image matches {text}")
+        return found
+    raise InputError(f"no such file or folder: {text}")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(root, name) for name in names if _is_image(name))
+
+
+def _is_image(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """What this Pillow decodes in-process, without Ghostscript or plug-ins."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _name(source: str | os.PathLike[str] | bytes | BinaryIO) -> str:
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return str(getattr(source, "name", "the given image"))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF says nothing about the pixels, which have been decoded
+        return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode in _WIDE_GREY:
+        return _narrow(image).convert("RGB")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    return image.convert("RGB")
+
+
+def _narrow(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits, brought to 8: floats are in [0, 1], integers in [0, 65535]."""
+    values = np.asarray(image).astype(np.float64)
+    if image.mode == "F":
+        top = 1.0 if values.size and values.max() <= 1 else 255.0
+    else:
+        top = 65535.0 if image.mode != "I" or values.max() > 255 else 255.0
+    return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))

@@ -1,0 +1,359 @@
+"""CDVAE-GAN as a probabilistic model: what is kept of a training, and what a user meets.
+
+    p(z) = N(0, I)      p(u) = N(0, I)      p(a) = ∏ Bern(π_k)
+    p(x | z, u, a) = Laplace(G(z, u, a), s)
+    q(z, u, a | x) = q(z|x) q(u|x) q(a|x)   from the encoder
+
+z is a vector and carries no attribute information; a holds the attributes, one Bernoulli latent
+each; u is an optional spatial latent for what z is too small to hold. ``u_channels = 0`` and
+``mask_channels = 0`` give the paper's plain form.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.distributions import Bernoulli, Independent, Normal
+
+from cdvae_gan import counterfactual as _counterfactual
+from cdvae_gan.counterfactual import Counterfactuals, Do, ImageLike, Labels
+from cdvae_gan.errors import InputError, unknown_name
+from cdvae_gan.networks.decoder import Decoder
+from cdvae_gan.networks.encoder import Encoder
+
+__all__ = ["CDVAEGAN", "ModelConfig", "Posterior", "Samples", "load", "shipped_models"]
+
+_WEIGHTS_FILE = "model.safetensors"
+_CONFIG_FILE = "config.json"
+_SIZES = (32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What it takes to build a model.
+
+    Raises:
+        InputError: For values that no model can have.
+    """
+
+    attributes: tuple[str, ...]
+    image_size: int = 64
+    z_dim: int = 64
+    u_channels: int = 8
+    mask_channels: int = 4
+    width: int = 48
+    prior: tuple[float, ...] = ()
+    """π, the attributes' frequencies in the training data; ½ each where empty"""
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    """Groups of attributes of which at most one is 1"""
+    detail: float = 1.0
+    """κ, where the caller of ``counterfactual`` does not say"""
+    scale: float | None = None
+    """s of p(x|z,u,a); None to learn it"""
+
+    def __post_init__(self) -> None:
+        if not self.attributes or len(set(self.attributes)) != len(self.attributes):
+            raise InputError("a model needs at least one attribute, and no name twice")
+        if self.image_size not in _SIZES:
+            raise InputError(f"image_size must be one of {_SIZES}, not {self.image_size}")
+        if min(self.z_dim, self.width) < 1 or min(self.u_channels, self.mask_channels) < 0:
+            raise InputError("z_dim and width must be positive, channels not negative")
+        if self.width % 2:
+            raise InputError(f"width must be even, not {self.width}")
+        if self.prior and len(self.prior) != len(self.attributes):
+            raise InputError(
+                f"{len(self.prior)} prior frequencies for {len(self.attributes)} attributes"
+            )
+        if not all(0 <= p <= 1 for p in self.prior) or not 0 <= self.detail <= 1:
+            raise InputError("prior frequencies and detail must lie in [0, 1]")
+        if self.scale is not None and not self.scale > 0:
+            raise InputError(f"scale must be positive, not {self.scale}")
+        for name in (n for group in self.exclusive for n in group):
+            if name not in self.attributes:
+                raise unknown_name("attribute", name, self.attributes)
+
+    def to_json(self) -> str:
+        """As text; :meth:`from_json` reads it back."""
+        return json.dumps({"model_type": "cdvae_gan", **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """Read a configuration.
+
+        Raises:
+            InputError: For text that is not the configuration of a model of this kind.
+        """
+        try:
+            values = json.loads(text)
+            if values.pop("model_type") != "cdvae_gan":
+                raise KeyError
+            known = {f.name for f in fields(cls)}
+            unknown = set(values) - known
+            if unknown:
+                raise InputError(f"config.json has fields that this version does not know: {unknown}")
+            for name in ("attributes", "prior"):
+                values[name] = tuple(values[name])
+            values["exclusive"] = tuple(tuple(g) for g in values["exclusive"])
+            return cls(**values)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+            raise InputError("config.json does not describe a CDVAE-GAN model") from None
+
+
+class Posterior(NamedTuple):
+    """The approximate posterior of a batch, factor by factor."""
+
+    z: Independent
+    """Normal over ``(B, d)``"""
+    a: Independent
+    """Bernoulli over ``(B, K)``"""
+    u: Independent | None
+    """Normal over ``(B, c, H/4, W/4)``; None without a spatial latent"""
+
+
+class Samples(NamedTuple):
+    """Images drawn from the prior."""
+
+    images: Tensor
+    """``(n, 3, H, W)`` in [−1, 1]"""
+    attributes: Tensor
+    """``(n, K)`` in [0, 1]: the a that each was drawn with"""
+
+
+class CDVAEGAN(nn.Module):
+    """The model: an encoder, a decoder and the scale of its likelihood.
+
+    Example:
+        >>> model = cdvae_gan.load("celeba64")
+        >>> result = model.counterfactual("photo.jpg", do={"Smiling": 1, "Eyeglasses": "flip"})
+        >>> result.save("smiling.png")
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        k = len(config.attributes)
+        self.encoder = Encoder(config.image_size, k, config.z_dim, config.u_channels, config.width)
+        self.decoder = Decoder(
+            config.image_size,
+            k,
+            config.z_dim,
+            config.u_channels,
+            config.mask_channels,
+            config.width,
+        )
+        log_scale = torch.tensor(math.log(0.1 if config.scale is None else config.scale))
+        self.log_scale = nn.Parameter(log_scale, requires_grad=config.scale is None)
+        self.prior: Tensor
+        prior = torch.tensor(config.prior or (0.5,) * k).clamp(0.01, 0.99)
+        self.register_buffer("prior", prior, persistent=False)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The K names."""
+        return self.config.attributes
+
+    @property
+    def image_size(self) -> int:
+        """H = W."""
+        return self.config.image_size
+
+    def posterior(self, x: Tensor) -> Posterior:
+        """q(z|x), q(a|x) and q(u|x) of images ``(B, 3, H, W)`` in [−1, 1]."""
+        e = self.encoder(x)
+        u = None
+        if e.u_mean is not None and e.u_log_variance is not None:
+            u = Independent(Normal(e.u_mean, (e.u_log_variance / 2).exp()), 3)
+        return Posterior(
+            z=Independent(Normal(e.z_mean, (e.z_log_variance / 2).exp()), 1),
+            a=Independent(Bernoulli(logits=e.a_logits), 1),
+            u=u,
+        )
+
+    def encode(self, x: Tensor) -> tuple[Independent, Independent]:
+        """q(z|x) and q(a|x) of images ``(B, 3, H, W)`` in [−1, 1]; no label is needed."""
+        q = self.posterior(x)
+        return q.z, q.a
+
+    def decode(self, z: Tensor, a: Tensor, u: Tensor | None = None) -> Tensor:
+        """The location G(z, u, a) of p(x|z, u, a), ``(B, 3, H, W)`` in [−1, 1].
+
+        Args:
+            z: ``(B, d)``.
+            a: ``(B, K)`` in [0, 1].
+            u: ``(B, c, H/4, W/4)``; None for its prior mean, zero.
+        """
+        location: Tensor = self.decoder(z, a, u).location
+        return location
+
+    @torch.no_grad()
+    def sample(
+        self, n: int, do: Do | None = None, *, seed: int | torch.Generator | None = None
+    ) -> Samples:
+        """Draw from the prior: z ~ N(0, I), a ~ ∏ Bern(π_k), then ``do``; u is its mean, zero.
+
+        Args:
+            n: How many.
+            do: Attributes to set, as in :meth:`counterfactual`.
+            seed: A seed or a generator on the CPU; None for torch's global one.
+        """
+        if n < 1:
+            raise InputError(f"the number of samples must be at least 1, not {n}")
+        generator = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
+        device = self.prior.device
+        z = torch.randn(n, self.config.z_dim, generator=generator).to(device)
+        a = (torch.rand(n, len(self.attributes), generator=generator).to(device) < self.prior).float()
+        a = exclusive_resolved(a, self.attributes, self.config.exclusive)
+        a = _counterfactual.act(a, do or {}, self.attributes, self.config.exclusive).a
+        return Samples(self.decode(z, a), a)
+
+    def counterfactual(
+        self,
+        images: ImageLike | Sequence[ImageLike] | Tensor,
+        do: Do,
+        detail: float | None = None,
+        *,
+        strength: float = 1.0,
+        attributes: Labels | None = None,
+    ) -> Counterfactuals:
+        """The images that would have been; see :func:`cdvae_gan.counterfactual.explain`."""
+        return _counterfactual.explain(
+            self, images, do, detail=detail, strength=strength, attributes=attributes
+        )
+
+    def save(self, folder: str | Path, *, half: bool = False) -> Path:
+        """Write ``model.safetensors`` and ``config.json`` into a folder, made where missing.
+
+        Args:
+            folder: Where to.
+            half: Store the weights as float16, at half the size; they load as float32.
+        """
+        folder = Path(folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            state = {
+                k: v.detach().cpu().contiguous().to(torch.float16 if half else torch.float32)
+                for k, v in self.state_dict().items()
+                if v.is_floating_point()
+            }
+            temporary = folder / f".{_WEIGHTS_FILE}.partial"
+            save_file(state, temporary)
+            temporary.replace(folder / _WEIGHTS_FILE)
+            (folder / _CONFIG_FILE).write_text(self.config.to_json())
+        except OSError as error:
+            raise InputError(f"cannot write the model to {str(folder)!r}: {error.strerror}") from None
+        return folder
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> CDVAEGAN:
+        """Load a model from a folder, or from the Hugging Face hub by its id ``owner/name``.
+
+        Raises:
+            InputError: Where there is no such model or its files are not those of one.
+        """
+        folder = Path(source)
+        if not folder.is_dir():
+            folder = _download(str(source), revision)
+        config_path, weights_path = folder / _CONFIG_FILE, folder / _WEIGHTS_FILE
+        for path in (config_path, weights_path):
+            if not path.is_file():
+                raise InputError(f"{str(folder)!r} holds no model: {path.name} is missing")
+        return cls._build(config_path.read_text(), weights_path)
+
+    @classmethod
+    def _build(cls, config: str, weights: Path) -> CDVAEGAN:
+        model = cls(ModelConfig.from_json(config))
+        try:
+            stored = {k: v.float() for k, v in load_file(weights).items()}
+        except Exception:  # safetensors raises its own type, unnamed in its public interface
+            raise InputError(f"{str(weights)!r} is not a readable safetensors file") from None
+        expected = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
+        wrong = [
+            k for k in expected if k not in stored or stored[k].shape != expected[k].shape
+        ] + [k for k in stored if k not in expected]
+        if wrong:
+            raise InputError(f"{str(weights)!r} does not fit its config.json: see {wrong[0]!r}")
+        model.load_state_dict(stored, strict=False)
+        return model.eval().to(memory_format=torch.channels_last)
+
+    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload the model to the Hugging Face hub; returns the commit's address."""
+        import tempfile
+
+        from huggingface_hub import HfApi
+
+        api = HfApi(token=token)
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            self.save(folder)
+            return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
+
+
+def exclusive_resolved(
+    a: Tensor, attributes: Sequence[str], exclusive: Sequence[Sequence[str]]
+) -> Tensor:
+    """Of every exclusive group keep the first attribute that is on; ``(B, K)`` in {0, 1}."""
+    a = a.clone()
+    for group in exclusive:
+        taken = torch.zeros(len(a), dtype=torch.bool, device=a.device)
+        for name in group:
+            k = attributes.index(name)
+            a[:, k] = torch.where(taken, 0, a[:, k])
+            taken |= a[:, k] > 0
+    return a
+
+
+def shipped_models() -> list[str]:
+    """The names of the models that come with the package."""
+    root = resources.files("cdvae_gan") / "weights"
+    return sorted(f.name for f in root.iterdir() if f.is_dir() and (f / _CONFIG_FILE).is_file())
+
+
+def load(source: str | Path, *, device: str | torch.device = "cpu") -> CDVAEGAN:
+    """Load a trained model, ready for use.
+
+    Args:
+        source: The name of a shipped model, a folder with ``model.safetensors`` and
+            ``config.json`` (or a training run's folder), or a Hugging Face hub id ``owner/name``.
+        device: Where to put it.
+
+    Raises:
+        InputError: Where there is no such model.
+    """
+    names = shipped_models()
+    folder = Path(source)
+    if str(source) in names:
+        with resources.as_file(resources.files("cdvae_gan") / "weights" / str(source)) as shipped:
+            return CDVAEGAN.from_pretrained(shipped).to(device)
+    if (folder / "model" / _CONFIG_FILE).is_file():
+        folder = folder / "model"
+    if not folder.is_dir() and "/" not in str(source):
+        raise InputError(
+            f"no model {str(source)!r}: give a folder, a hub id owner/name, or one of the shipped "
+            f"models: {', '.join(names) or 'none'}"
+        )
+    return CDVAEGAN.from_pretrained(folder if folder.is_dir() else source).to(device)
+
+
+def _download(repo_id: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    if repo_id.count("/") != 1:
+        raise InputError(f"no folder {repo_id!r}, and it is not a hub id of the form owner/name")
+    try:
+        path: Any = snapshot_download(
+            repo_id, revision=revision, allow_patterns=[_WEIGHTS_FILE, _CONFIG_FILE]
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"no folder {repo_id!r}, and the hub gave none: {reason}") from None
+    return Path(path)

@@ -1,0 +1,1 @@
+"""The neural networks: encoder, decoder, discriminators and the frozen network of one of them."""

@@ -1,0 +1,107 @@
+"""The decoder G: draws the location G(z, u, a) of p(x | z, a) and the mask channels M(z, u, a).
+
+The attributes and z enter at every resolution, as a scale and shift of the normalised features
+(FiLM, Perez et al. 2018), so that an attribute can act on shapes as well as on textures; the
+spatial latent u enters where the features have its resolution, H/4.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["Decoder", "Drawing"]
+
+
+class Drawing(NamedTuple):
+    """What the decoder draws of a batch."""
+
+    location: Tensor
+    """``(B, 3, H, W)`` in [−1, 1]"""
+    mask_logits: Tensor
+    """``(B, m, H, W)``: M, of which only differences between two drawings have a meaning"""
+
+
+class _Block(nn.Module):
+    """Double the resolution, convolve, modulate by the code (z, a)."""
+
+    def __init__(self, channels_in: int, channels_out: int, code_dim: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(channels_out, affine=False)
+        self.film = nn.Linear(code_dim, 2 * channels_out)
+        nn.init.normal_(self.film.weight, std=0.5 / code_dim**0.5)
+        nn.init.zeros_(self.film.bias)
+
+    def forward(self, h: Tensor, code: Tensor) -> Tensor:
+        gain, shift = self.film(code)[:, :, None, None].chunk(2, dim=1)
+        modulated = torch.addcmul(shift, self.norm(self.conv(h)), 1 + gain)
+        return F.leaky_relu(modulated, 0.2, inplace=True)
+
+
+class Decoder(nn.Module):
+    """A convolutional generator from 4×4 up to the image.
+
+    Args:
+        image_size: H = W, a power of two of at least 32.
+        n_attributes: K.
+        z_dim: d.
+        u_channels: c, the channels of the spatial latent; 0 for none.
+        mask_channels: m, the channels of M; 0 for none.
+        width: Channels at half the image's resolution.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        n_attributes: int,
+        z_dim: int,
+        u_channels: int,
+        mask_channels: int,
+        width: int,
+    ) -> None:
+        super().__init__()
+        self.u_channels = u_channels
+        doublings = (image_size // 4).bit_length() - 1
+        widths = [width * 2**i // 2 for i in range(doublings, -1, -1)]
+        widths = [min(w, 8 * width) for w in widths]
+        code_dim = z_dim + n_attributes
+        self.start = nn.Linear(code_dim, widths[0] * 16, bias=False)
+        self.start_norm = nn.BatchNorm2d(widths[0])
+        self.u_block = doublings - 3  # the block that draws at H/4
+        self.blocks = nn.ModuleList(
+            _Block(i + (u_channels if n == self.u_block else 0), o, code_dim)
+            for n, (i, o) in enumerate(zip(widths[:-2], widths[1:-1], strict=True))
+        )
+        # The last doubling is a pixel shuffle (Shi et al. 2016), without modulation: at full
+        # resolution those two would cost more than everything below.
+        self.fine = nn.Conv2d(widths[-2], 4 * widths[-1], 3, padding=1)
+        self.out = nn.Conv2d(widths[-1], 3 + mask_channels, 3, padding=1)
+
+    def forward(self, z: Tensor, a: Tensor, u: Tensor | None = None) -> Drawing:
+        """Draw from latents.
+
+        Args:
+            z: ``(B, d)``.
+            a: ``(B, K)`` in [0, 1].
+            u: ``(B, c, H/4, W/4)``; None stands for its prior mean, zero.
+        """
+        code = torch.cat([z, 2 * a - 1], dim=1)
+        h = self.start(code).view(len(z), -1, 4, 4).contiguous(memory_format=torch.channels_last)
+        h = F.leaky_relu(self.start_norm(h), 0.2)
+        for n, block in enumerate(self.blocks):
+            h = F.interpolate(h, scale_factor=2, mode="nearest")
+            if self.u_channels and n == self.u_block:
+                h = torch.cat([h, self._spatial(u, h)], dim=1)
+            h = block(h, code)
+        h = F.leaky_relu(F.pixel_shuffle(self.fine(h), 2), 0.2)
+        h = self.out(h).float()
+        return Drawing(torch.tanh(h[:, :3]), h[:, 3:])
+
+    def _spatial(self, u: Tensor | None, like: Tensor) -> Tensor:
+        if u is None:
+            return like.new_zeros(len(like), self.u_channels, *like.shape[2:])
+        return u.to(like.dtype)

@@ -1,0 +1,8 @@
+"""Training: the Lightning module, its data order, its callbacks, and ``train``."""
+
+from __future__ import annotations
+
+from cdvae_gan.training.config import TrainConfig
+from cdvae_gan.training.run import Limits, train
+
+__all__ = ["Limits", "TrainConfig", "train"]

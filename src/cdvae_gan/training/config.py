@@ -1,0 +1,126 @@
+"""How a model is trained, as plain data: two presets, and every number by its name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Literal
+
+from cdvae_gan.errors import InputError
+from cdvae_gan.objective import GanLoss, Weights
+
+__all__ = ["DiscriminatorKind", "Mixture", "Preset", "TrainConfig"]
+
+Preset = Literal["default", "paper"]
+DiscriminatorKind = Literal["projected", "plain"]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What the drawn images that D judges consist of, as shares of a batch that add up to 1."""
+
+    counterfactual: float = 0.625
+    """x′ with the photo's detail, as a user sees it"""
+    plain: float = 0.125
+    """G(z, u, a′): without the photo's detail, so that the drawing itself must be right"""
+    reconstruction: float = 0.125
+    """G(z, u, a)"""
+    prior: float = 0.125
+    """G(z, 0, a), z from the prior"""
+
+    def counts(self, batch: int) -> tuple[int, int, int, int]:
+        """How many of each, adding up to ``batch``."""
+        plain = round(self.plain * batch)
+        reconstruction = round(self.reconstruction * batch)
+        prior = round(self.prior * batch)
+        return batch - plain - reconstruction - prior, plain, reconstruction, prior
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The numbers of a training.
+
+    Raises:
+        InputError: For values that no training can have.
+    """
+
+    preset: Preset = "default"
+    z_dim: int = 64
+    u_channels: int = 8
+    mask_channels: int = 4
+    width: int = 48
+    scale: float | None = None
+    detail: float = 1.0
+    discriminator: DiscriminatorKind = "projected"
+    gan_loss: GanLoss = "hinge"
+    r1: float = 0.0
+    """Weight of the gradient penalty on real images; taken every 16 steps, 16 times as strong"""
+    weights: Weights = field(default_factory=Weights)
+    mixture: Mixture = field(default_factory=Mixture)
+    batch_size: int = 64
+    learning_rate: float = 3e-4
+    learning_rate_d: float = 2e-4
+    learning_rate_adversary: float = 1e-3
+    ema: float = 0.998
+    u_dropout: float = 0.25
+    """Share of samples drawn without u, so that z stays informative"""
+    partial_strength: float = 0.1
+    """Share of interventions of a strength between 0 and 1"""
+    rarity_cap: float = 8.0
+    """A value of frequency p is drawn min(1/p, cap) times as often"""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 8:
+            raise InputError(f"batch size must be at least 8, not {self.batch_size}")
+        if min(self.learning_rate, self.learning_rate_d, self.learning_rate_adversary) <= 0:
+            raise InputError("learning rates must be positive")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"ema must lie in [0, 1), not {self.ema}")
+
+    @classmethod
+    def from_preset(cls, preset: Preset, seed: int = 0, batch_size: int = 64) -> TrainConfig:
+        """``default``, the best that was measured, or ``paper``, the paper's plain form."""
+        if preset == "default":
+            return cls(seed=seed, batch_size=batch_size)
+        if preset != "paper":
+            raise InputError(f"no preset {preset!r}: there are default and paper")
+        return cls(
+            preset="paper",
+            u_channels=0,
+            mask_channels=0,
+            detail=0.0,
+            discriminator="plain",
+            gan_loss="logistic",
+            r1=1.0,
+            weights=Weights.paper(),
+            mixture=Mixture(
+                counterfactual=0.0, plain=0.5, reconstruction=0.25, prior=0.25
+            ),
+            u_dropout=0.0,
+            partial_strength=0.0,
+            seed=seed,
+            batch_size=batch_size,
+        )
+
+    def to_json(self) -> str:
+        """As text; :meth:`from_json` reads it back."""
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainConfig:
+        """Read a configuration back.
+
+        Raises:
+            InputError: For text that :meth:`to_json` of this version did not write.
+        """
+        try:
+            values = json.loads(text)
+            unknown = set(values) - {f.name for f in fields(cls)}
+            if unknown:
+                raise KeyError
+            values["weights"] = Weights(**values["weights"])
+            values["mixture"] = Mixture(**values["mixture"])
+            return cls(**values)
+        except (json.JSONDecodeError, KeyError, TypeError):
+            raise InputError("the run's training configuration is not readable") from None

@@ -1,0 +1,397 @@
+"""One step of training, as a Lightning module.
+
+A step draws, from one batch of photos: reconstructions, counterfactuals and prior samples; lets D
+judge them and learn; lets the adversary guess a from z and learn; then moves E and G.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from copy import deepcopy
+from typing import NamedTuple
+
+import lightning
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.distributions import RelaxedBernoulli
+from torch.optim import Adam
+
+from cdvae_gan import objective
+from cdvae_gan.counterfactual import transport
+from cdvae_gan.data import Batch
+from cdvae_gan.images import to_float
+from cdvae_gan.model import CDVAEGAN
+from cdvae_gan.networks.decoder import Drawing
+from cdvae_gan.networks.discriminator import (
+    Discriminator,
+    PlainDiscriminator,
+    ProjectedDiscriminator,
+    Verdict,
+)
+from cdvae_gan.networks.encoder import Encoding, sample_gaussian
+from cdvae_gan.training.augmentation import Augmentation
+from cdvae_gan.training.config import TrainConfig
+from cdvae_gan.training.interventions import Interventions, InterventionSampler
+from cdvae_gan.training.order import seed_step
+
+__all__ = ["TrainingModule"]
+
+_TEMPERATURE = 0.5
+_R1_EVERY = 16
+_EMA_WARM_UP = 50
+
+
+class _Drawn(NamedTuple):
+    """What one step draws."""
+
+    x: Tensor
+    encoding: Encoding
+    reconstruction: Tensor
+    """G(z, u, a), ``(B, 3, H, W)``"""
+    counterfactual: Tensor
+    """x′, ``(B, 3, H, W)``"""
+    mask: Tensor
+    fakes: Tensor
+    """``(B, 3, H, W)``: the mixture that D judges; sample i was made from image i"""
+    asked: Tensor
+    """``(B, K)``: the attributes that each fake should show"""
+    changed: Tensor
+    """``(B, K)``: where they differ from those of the photo"""
+    attribute: Tensor
+    """``(B,)``: the branch in which each fake is judged"""
+    whole: Tensor
+    """``(B,)``: whether that branch applies"""
+
+
+class TrainingModule(lightning.LightningModule):
+    """E, G, D and the adversary on z, with the running average of E and G that is kept.
+
+    Args:
+        model: The model to train.
+        config: The numbers.
+        batch_prevalence: ``(K,)``: frequencies of the attributes in the batches.
+        bf16: Whether convolutions run in bfloat16.
+    """
+
+    def __init__(
+        self, model: CDVAEGAN, config: TrainConfig, batch_prevalence: Tensor, bf16: bool
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.config = config
+        self.bf16 = bf16
+        self.model = model
+        self.average = deepcopy(model).requires_grad_(False).eval()
+        k = len(model.attributes)
+        self.discriminator = _discriminator(config, model.image_size, k)
+        self.adversary = nn.Sequential(
+            nn.Linear(config.z_dim, 256), nn.LeakyReLU(0.2), nn.Linear(256, k)
+        )
+        self.to(memory_format=torch.channels_last)
+        self.trained_d = [p for p in self.discriminator.parameters() if p.requires_grad]
+        self.batch_prevalence: Tensor
+        self.register_buffer("batch_prevalence", batch_prevalence, persistent=False)
+        index = model.attributes.index
+        self.exclusive = [[index(n) for n in group] for group in model.config.exclusive]
+
+    def configure_optimizers(self) -> Sequence[Adam]:  # type: ignore[override]
+        """Adam for E and G, for D, and for the adversary on z."""
+        model = [p for p in self.model.parameters() if p.requires_grad]
+        c = self.config
+        return [
+            Adam(model, c.learning_rate, betas=(0.5, 0.99)),
+            Adam(self.trained_d, c.learning_rate_d, betas=(0.0, 0.99)),
+            Adam(self.adversary.parameters(), c.learning_rate_adversary),
+        ]
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step; see the module's docstring."""
+        torch.manual_seed(seed_step(self.config.seed, self.global_step, self.global_rank, 1))
+        x, labels = self._prepare(batch)
+        drawn = self._draw(x, labels)
+        augmentation = Augmentation.draw(len(x), x.device)
+        real, fake = augmentation(x), augmentation(drawn.fakes)
+        fake_features = self._features(fake)
+        log = self._train_discriminator(real, fake, fake_features, labels, drawn)
+        log |= self._train_adversary(drawn.encoding.z_mean.detach(), labels)
+        log |= self._train_model(real, fake, fake_features, labels, drawn)
+        self._update_average()
+        self.log_dict(log)
+
+    # -- drawing ---------------------------------------------------------------------------------
+
+    def _prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        x = to_float(batch.images)
+        mirrored = torch.rand(len(x), device=x.device)[:, None, None, None] < 0.5
+        x = torch.where(mirrored, x.flip(3), x).contiguous(memory_format=torch.channels_last)
+        return x, batch.labels
+
+    def _draw(self, x: Tensor, labels: Tensor) -> _Drawn:
+        n = len(x)
+        with self._autocast():
+            e: Encoding = self.model.encoder(x)
+            z = sample_gaussian(e.z_mean, e.z_log_variance)
+            u = self._sample_u(e)
+            relaxed = RelaxedBernoulli(
+                torch.tensor(_TEMPERATURE, device=x.device), logits=e.a_logits
+            ).rsample()
+            # Straight through: the decoder meets 0 and 1, as it will in use; α gets the gradient.
+            sampled = (relaxed > 0.5).float() + relaxed - relaxed.detach()
+            a = torch.where(labels >= 0, labels.float(), sampled)
+            hard = a.detach().round()
+            wanted = self._interventions()(hard)
+            n_cf, n_plain, n_rec, n_prior = self.config.mixture.counts(n)
+            prior_z = torch.randn(n_prior, z.shape[1], device=x.device)
+            prior_a = hard[torch.randperm(n, device=x.device)[:n_prior]]
+            factual, other, prior = self._decode_together(
+                [(z, a, u), (z, wanted.a, u), (prior_z, prior_a, None)]
+            )
+        cf, mask = transport(x, factual, other, self.config.detail)
+        # Beyond [−1, 1] by a little, so that the gradient survives where the photo is white.
+        cf = cf.clamp(-1.2, 1.2)
+        start_rec, start_prior = n_cf + n_plain, n_cf + n_plain + n_rec
+        fakes = torch.cat(
+            [
+                cf[:n_cf],
+                other.location[n_cf:start_rec],
+                factual.location[start_rec:start_prior],
+                prior.location,
+            ]
+        )
+        kept = torch.cat([hard[start_rec:start_prior], prior_a])
+        asked = torch.cat([wanted.a[:start_rec], kept])
+        changed = torch.cat([wanted.changed[:start_rec], torch.zeros_like(kept, dtype=torch.bool)])
+        attribute = torch.cat([wanted.attribute[:start_rec], self._interventions().attribute(kept)])
+        whole = torch.cat([wanted.whole[:start_rec], torch.ones(len(kept), device=x.device) > 0])
+        return _Drawn(
+            x, e, factual.location, cf, mask, fakes, asked, changed, attribute, whole
+        )
+
+    def _decode_together(
+        self, parts: Sequence[tuple[Tensor, Tensor, Tensor | None]]
+    ) -> list[Drawing]:
+        """One pass for all, so that batch statistics are equal for G(a) and G(a′)."""
+        u: Tensor | None = None
+        if self.config.u_channels:
+            like = next(p[2] for p in parts if p[2] is not None)
+            u = torch.cat(
+                [like.new_zeros(len(z), *like.shape[1:]) if s is None else s for z, _, s in parts]
+            )
+        drawing: Drawing = self.model.decoder(
+            torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), u
+        )
+        sizes = [len(p[0]) for p in parts]
+        return [
+            Drawing(location, mask)
+            for location, mask in zip(
+                drawing.location.split(sizes), drawing.mask_logits.split(sizes), strict=True
+            )
+        ]
+
+    def _sample_u(self, e: Encoding) -> Tensor | None:
+        if e.u_mean is None or e.u_log_variance is None:
+            return None
+        u = sample_gaussian(e.u_mean, e.u_log_variance)
+        kept = torch.rand(len(u), 1, 1, 1, device=u.device) >= self.config.u_dropout
+        return u * kept
+
+    def _interventions(self) -> InterventionSampler:
+        c = self.config
+        return InterventionSampler(
+            self.batch_prevalence, self.exclusive, c.rarity_cap, c.partial_strength
+        )
+
+    # -- learning --------------------------------------------------------------------------------
+
+    def _features(self, fake: Tensor) -> list[Tensor] | None:
+        """Features of the fakes for both players, where D's features are frozen."""
+        if not isinstance(self.discriminator, ProjectedDiscriminator):
+            return None
+        # The backward pass of depthwise convolutions is slow in bfloat16 on a processor.
+        with self._autocast(enabled=fake.device.type != "cpu"):
+            return self.discriminator.features(fake.float())
+
+    def _train_discriminator(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        fake_features: list[Tensor] | None,
+        labels: Tensor,
+        drawn: _Drawn,
+    ) -> dict[str, Tensor]:
+        c, d = self.config, self.discriminator
+        penalised = c.r1 > 0 and self.global_step % _R1_EVERY == 0
+        real = real.detach().requires_grad_(penalised)
+        if fake_features is None:
+            with self._autocast(enabled=not penalised):
+                on_real, on_fake = d(real), d(fake.detach())
+        else:
+            with torch.no_grad(), self._autocast():
+                real_features = d.features(real)
+            on_real = d.judge(real_features)
+            on_fake = d.judge([f.detach() for f in fake_features])
+        cross_entropy = objective.known_cross_entropy(on_real.attributes, labels)
+        loss = cross_entropy + objective.discriminator_loss(
+            _unconditional(on_real), _unconditional(on_fake), c.gan_loss
+        )
+        if c.weights.branch:
+            known = labels >= 0
+            k = self._interventions().attribute(labels.clamp(min=0).float(), known)
+            rows = torch.arange(len(k), device=k.device)
+            loss = loss + objective.discriminator_loss(
+                objective.branch_logits(on_real.realness, k, labels[rows, k].clamp(min=0)),
+                _branch(on_fake, drawn),
+                c.gan_loss,
+                real_weight=known[rows, k].float(),
+            )
+        if penalised:
+            penalty = objective.r1_penalty(_unconditional(on_real), real)
+            loss = loss + c.r1 * _R1_EVERY * penalty
+        self._step(1, loss)
+        return {
+            "d/loss": loss.detach(),
+            "d/real": _mean(_unconditional(on_real)),
+            "d/fake": _mean(_unconditional(on_fake)),
+            "d/attributes": cross_entropy.detach(),
+        }
+
+    def _train_adversary(self, z: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        loss = objective.known_cross_entropy(self.adversary(z), labels)
+        self._step(2, loss)
+        return {"adversary/loss": loss.detach()}
+
+    def _train_model(
+        self,
+        real: Tensor,
+        fake: Tensor,
+        fake_features: list[Tensor] | None,
+        labels: Tensor,
+        drawn: _Drawn,
+    ) -> dict[str, Tensor]:
+        c, e, model = self.config, drawn.encoding, self.model
+        pixels = drawn.x[0].numel()
+        with _held(self.discriminator), _held(self.adversary):
+            with self._autocast(enabled=fake_features is None):
+                if fake_features is None:
+                    fake_features = self.discriminator.features(fake)
+                verdict = self.discriminator.judge(fake_features)
+            read, z_fake = self._reread(fake)
+            terms = {
+                "reconstruction": objective.reconstruction(
+                    drawn.x, drawn.reconstruction, model.log_scale
+                ),
+                "z_rate": objective.gaussian_rate(e.z_mean, e.z_log_variance, pixels),
+                "a_rate": objective.a_rate(e.a_logits, labels, model.prior),
+                "disentanglement": objective.disentanglement(
+                    self.adversary(e.z_mean), self.batch_prevalence
+                ),
+                "adversarial": objective.generator_loss(_unconditional(verdict), c.gan_loss),
+                "attribute_d": objective.attribute_effect(
+                    verdict.attributes, drawn.asked, drawn.changed
+                ),
+                "attribute_e": objective.attribute_effect(read, drawn.asked, drawn.changed),
+                "edit": (drawn.counterfactual - drawn.x).abs().mean(),
+                "mask": drawn.mask.mean(),
+            }
+            if e.u_mean is not None and e.u_log_variance is not None:
+                terms["u_rate"] = objective.gaussian_rate(e.u_mean, e.u_log_variance, pixels)
+            if c.weights.branch:
+                terms["branch"] = objective.generator_loss(
+                    _branch(verdict, drawn), c.gan_loss, drawn.whole.float()
+                )
+            if c.weights.consistency:
+                made = len(fake) - c.mixture.counts(len(fake))[3]
+                z_real = self._reread(real[:made].detach())[1].detach()
+                terms["consistency"] = objective.consistency(z_real, z_fake[:made])
+            if c.weights.features:
+                terms["features"] = self._feature_distance(real, fake_features)
+            loss = c.weights.total(terms)
+            self._step(0, loss)
+        hit = ((verdict.attributes > 0) == (drawn.asked > 0.5))[drawn.changed]
+        return {
+            **{f"terms/{name}": value.detach() for name, value in terms.items()},
+            "loss": loss.detach(),
+            "scale": model.log_scale.detach().exp(),
+            "reconstruction_l1": (drawn.reconstruction - drawn.x).abs().mean().detach() / 2,
+            "read_as_asked": hit.float().mean() if len(hit) else loss.new_ones(()),
+        }
+
+    def _reread(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What the encoder, held fixed, reads off images: logits of a, mean of z."""
+        encoder = self.model.encoder
+        encoder.eval()
+        with _held(encoder), self._autocast():
+            e = encoder(images)
+        encoder.train()
+        return e.a_logits, e.z_mean
+
+    def _feature_distance(self, real: Tensor, fake_features: list[Tensor]) -> Tensor:
+        """Learned similarity of the reconstructions in the batch with their photos."""
+        n_cf, n_plain, n_rec, _ = self.config.mixture.counts(len(real))
+        part = slice(n_cf + n_plain, n_cf + n_plain + n_rec)
+        with torch.no_grad(), self._autocast():
+            target = self.discriminator.features(real[part])
+        return objective.feature_distance(
+            [t.float() for t in target], [f[part].float() for f in fake_features]
+        )
+
+    def _step(self, index: int, loss: Tensor) -> None:
+        """One step of optimiser ``index``; only that of E and G counts as a step of the run."""
+        counted = self.optimizers()
+        raw = self.optimizers(use_pl_optimizer=False)
+        assert isinstance(counted, list) and isinstance(raw, list)
+        optimizer = counted[0] if index == 0 else raw[index]
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """Exponential moving average, with a warm-up so that it forgets the start."""
+        step = self.global_step
+        keep = min(self.config.ema, step / (step + _EMA_WARM_UP))
+        state = self.model.state_dict()
+        for name, kept in self.average.state_dict().items():
+            if kept.is_floating_point():
+                kept.lerp_(state[name], 1 - keep)
+            else:
+                kept.copy_(state[name])
+
+    def _autocast(self, enabled: bool = True) -> AbstractContextManager[None]:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled and self.bf16)
+
+
+def _discriminator(config: TrainConfig, image_size: int, n_attributes: int) -> Discriminator:
+    branches = config.weights.branch > 0
+    if config.discriminator == "plain":
+        return PlainDiscriminator(image_size, n_attributes, config.width, branches)
+    return ProjectedDiscriminator(n_attributes, branches)
+
+
+def _unconditional(verdict: Verdict) -> list[Tensor]:
+    return [r[:, 0] for r in verdict.realness]
+
+
+def _branch(verdict: Verdict, drawn: _Drawn) -> list[Tensor]:
+    rows = torch.arange(len(drawn.attribute), device=drawn.attribute.device)
+    value = drawn.asked[rows, drawn.attribute] > 0.5
+    return objective.branch_logits(verdict.realness, drawn.attribute, value)
+
+
+def _mean(logits: list[Tensor]) -> Tensor:
+    return torch.stack([r.detach().mean() for r in logits]).mean()
+
+
+@contextmanager
+def _held(module: nn.Module) -> Iterator[None]:
+    """Gradients pass through the module, and not into it."""
+    trained = [p for p in module.parameters() if p.requires_grad]
+    for p in trained:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in trained:
+            p.requires_grad_(True)

@@ -1,0 +1,258 @@
+"""A training run: a folder that holds all that it takes to go on with it or to use its model.
+
+    RUN/config.json        how it is trained          RUN/model/    the model now (running average)
+    RUN/data.json          on what                    RUN/best/     the one with the best validation score
+    RUN/environment.json   with what                  RUN/checkpoints/last.ckpt   to go on from
+    RUN/logs/              metrics as CSV and for TensorBoard
+    RUN/validation.jsonl   figures on photos not trained on
+    RUN/pictures/          counterfactuals of eight of them, over time
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import warnings
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from rich.console import Console
+from torch.utils.data import DataLoader
+
+from cdvae_gan.data import AttributeDataset
+from cdvae_gan.errors import InputError
+from cdvae_gan.model import CDVAEGAN, ModelConfig, load
+from cdvae_gan.training.callbacks import (
+    Checkpoints,
+    Collapse,
+    FiniteLoss,
+    ProgressBar,
+    StopSignals,
+    TimeLimit,
+    Validation,
+)
+from cdvae_gan.training.config import TrainConfig
+from cdvae_gan.training.interventions import sample_weights, weighted_prevalence
+from cdvae_gan.training.module import TrainingModule
+from cdvae_gan.training.order import StepBatches
+from cdvae_gan.training.precision import Precision, choose_precision
+
+__all__ = ["Limits", "train"]
+
+_VALIDATION_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop: at whichever comes first."""
+
+    steps: int | None = None
+    epochs: float | None = None
+    """Passes over as many images as the training split has"""
+    seconds: float | None = None
+
+    def last_step(self, images: int, images_per_step: int) -> int | None:
+        """The step to stop after, or None where only time limits the run."""
+        asked = [self.steps]
+        if self.epochs is not None:
+            asked.append(max(1, round(self.epochs * images / images_per_step)))
+        given = [s for s in asked if s is not None]
+        return min(given) if given else None
+
+
+def train(
+    data: AttributeDataset,
+    out: str | Path,
+    limits: Limits,
+    config: TrainConfig | None = None,
+    *,
+    resume: bool = False,
+    precision: Precision = "auto",
+    accelerator: str = "auto",
+    devices: int | str = "auto",
+    validate_every: int = 250,
+    console: Console | None = None,
+) -> CDVAEGAN:
+    """Train a model, or go on with a run.
+
+    Args:
+        data: Images with attributes; its splits ``train`` and ``validation`` are used.
+        out: The run's folder.
+        limits: When to stop, counted from the start of the run, not of this sitting.
+        config: How to train; None for the default preset. Ignored with ``resume``: a run goes on
+            as it began.
+        resume: Go on with the run in ``out`` from its last checkpoint.
+        precision: See :func:`~cdvae_gan.training.precision.choose_precision`.
+        accelerator: As Lightning's.
+        devices: As Lightning's: how many, or ``auto`` for all.
+        validate_every: Steps between looks at validation photos.
+        console: Where progress is shown; None for a quiet run.
+
+    Returns:
+        The trained model, the running average of E and G.
+
+    Raises:
+        InputError: For a folder in use or without a run, other data than the run began with, or a
+            training that collapsed (its last checkpoint stays).
+    """
+    out = Path(out)
+    console = console or Console(quiet=True)
+    if limits == Limits():
+        raise InputError("say when to stop: --steps, --epochs or --max-time")
+    config = _begin(out, data, config, resume)
+    train_data, validation_data = data.split("train"), _validation(data)
+    checkpoint = out / "checkpoints" / "last.ckpt"
+    if resume and not checkpoint.is_file():
+        raise InputError(f"{str(out)!r} has no checkpoint to go on from: start it without --resume")
+    start = _step_of(checkpoint) if resume else 0
+
+    labels = torch.from_numpy(np.asarray(train_data.labels))
+    weights = sample_weights(labels, config.rarity_cap)
+    lightning.seed_everything(config.seed, verbose=False)
+    model = CDVAEGAN(_model_config(data, config, labels))
+
+    limit, signals = TimeLimit(limits.seconds), StopSignals()
+    with _quiet():
+        trainer = _trainer(out, accelerator, devices)
+        choice = choose_precision(precision, trainer.strategy.root_device)
+        images_per_step = config.batch_size * trainer.world_size
+        last = limits.last_step(len(train_data), images_per_step)
+        trainer.fit_loop.epoch_loop.max_steps = -1 if last is None else last
+        bar = ProgressBar(last, limit, images_per_step, console)
+        trainer.callbacks += [
+            FiniteLoss(),
+            Validation(validation_data, out, validate_every),
+            limit,
+            signals,
+            bar,
+            Checkpoints(out),
+        ]
+        module = TrainingModule(
+            model, config, weighted_prevalence(labels, weights), bf16=choice.bf16
+        )
+        console.print(
+            f"{'bf16' if choice.bf16 else 'float32'} ({choice.reason}); "
+            f"{len(train_data)} images, {images_per_step} a step"
+        )
+        _describe_environment(out, choice.bf16, trainer)
+        stream = StepBatches(
+            train_data, weights, config.batch_size, config.seed, start, trainer.global_rank
+        )
+        trainer.fit(
+            module,
+            DataLoader(stream, batch_size=None),
+            ckpt_path=str(checkpoint) if resume else None,
+        )
+    if signals.caught is not None:
+        console.print(f"stopped by a signal at step {trainer.global_step}; --resume goes on")
+    return load(out)
+
+
+def _begin(
+    out: Path, data: AttributeDataset, config: TrainConfig | None, resume: bool
+) -> TrainConfig:
+    """Make the run's folder, or check that the one there is of the same run."""
+    config_path, data_path = out / "config.json", out / "data.json"
+    described = {
+        "name": data.name,
+        "attributes": list(data.attributes),
+        "image_size": data.image_size,
+        "images": len(data),
+        "fingerprint": data.fingerprint,
+    }
+    if resume:
+        if not config_path.is_file():
+            raise InputError(f"{str(out)!r} holds no run: start it without --resume")
+        if json.loads(data_path.read_text()) != described:
+            raise InputError(f"the run in {str(out)!r} was begun on other data than {data.name}")
+        return TrainConfig.from_json(config_path.read_text())
+    if config_path.exists():
+        raise InputError(f"{str(out)!r} holds a run already: --resume it, or choose another folder")
+    config = config or TrainConfig()
+    try:
+        for folder in ("checkpoints", "pictures", "logs"):
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        data_path.write_text(json.dumps(described, indent=2) + "\n")
+        config_path.write_text(config.to_json())
+    except OSError as error:
+        raise InputError(f"cannot write the run to {str(out)!r}: {error.strerror}") from None
+    return config
+
+
+def _validation(data: AttributeDataset) -> AttributeDataset:
+    """Some validation images, spread over the split."""
+    split = data.split("validation")
+    n = min(len(split), _VALIDATION_IMAGES)
+    return split.take(np.linspace(0, len(split) - 1, n).astype(np.int64))
+
+
+def _model_config(data: AttributeDataset, config: TrainConfig, labels: torch.Tensor) -> ModelConfig:
+    prior = weighted_prevalence(labels, torch.ones(len(labels)))
+    return ModelConfig(
+        attributes=data.attributes,
+        image_size=data.image_size,
+        z_dim=config.z_dim,
+        u_channels=config.u_channels,
+        mask_channels=config.mask_channels,
+        width=config.width,
+        prior=tuple(round(float(p), 5) for p in prior),
+        exclusive=data.exclusive,
+        detail=config.detail,
+        scale=config.scale,
+    )
+
+
+def _trainer(out: Path, accelerator: str, devices: int | str) -> lightning.Trainer:
+    several = "ddp_find_unused_parameters_true" if devices not in ("auto", 1, "1") else "auto"
+    return lightning.Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        strategy=several,
+        max_epochs=-1,
+        logger=[
+            CSVLogger(out / "logs", name="", version=""),
+            TensorBoardLogger(out / "logs", name="", version=""),
+        ],
+        log_every_n_steps=10,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        inference_mode=False,
+    )
+
+
+def _step_of(checkpoint: Path) -> int:
+    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    return int(state["global_step"])
+
+
+def _describe_environment(out: Path, bf16: bool, trainer: lightning.Trainer) -> None:
+    described = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "packages": {n: version(n) for n in ("torch", "lightning", "numpy", "cdvae-gan")},
+        "threads": torch.get_num_threads(),
+        "bf16": bf16,
+        "accelerator": type(trainer.accelerator).__name__,
+        "processes": trainer.world_size,
+    }
+    (out / "environment.json").write_text(json.dumps(described, indent=2) + "\n")
+
+
+class _quiet(warnings.catch_warnings):  # noqa: N801 - used as a function
+    """Without Lightning's hints, which are about set-ups that were chosen on purpose."""
+
+    def __enter__(self) -> None:  # type: ignore[override]
+        super().__enter__()
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", module="torch.distributed")
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
