@@ -43,7 +43,7 @@ build: $(VENV)/.has-dev ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build
 
 clean: ## remove what was made, but not .venv
-	rm -rf build dist site $(DEMO) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site demo .mypy_cache .pytest_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## remove .venv as well
@@ -55,4 +55,4 @@ $(VENV)/.has-%: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }

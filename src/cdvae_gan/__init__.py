@@ -1,10 +1,35 @@
 """Counterfactual images by attribute: CDVAE-GAN (Lim & Joo 2023)."""
 
-from cdvae_gan.counterfactual import Counterfactuals
-from cdvae_gan.data import open_dataset
-from cdvae_gan.errors import InputError
-from cdvae_gan.model import CDVAEGAN, ModelConfig, load
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 __all__ = ["CDVAEGAN", "Counterfactuals", "InputError", "ModelConfig", "load", "open_dataset"]
+
+if TYPE_CHECKING:
+    from cdvae_gan.counterfactual import Counterfactuals
+    from cdvae_gan.data import open_dataset
+    from cdvae_gan.errors import InputError
+    from cdvae_gan.model import CDVAEGAN, ModelConfig, load
+else:
+    # Loaded when asked for: torch takes seconds, and `cdvae-gan --help` does without.
+    _HOMES = {
+        "CDVAEGAN": "model",
+        "Counterfactuals": "counterfactual",
+        "InputError": "errors",
+        "ModelConfig": "model",
+        "load": "model",
+        "open_dataset": "data",
+    }
+
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -111,9 +112,7 @@ def abduct(model: CDVAEGAN, x: Tensor, labels: Tensor | None = None) -> Abductio
         probabilities = torch.where(labels >= 0, labels.to(probabilities), probabilities)
     a = (probabilities > 0.5).float()
     u = None if q.u is None else q.u.base_dist.loc
-    return Abduction(
-        q.z.base_dist.loc, u, a, probabilities, model.decoder(q.z.base_dist.loc, a, u)
-    )
+    return Abduction(q.z.base_dist.loc, u, a, probabilities, model.decoder(q.z.base_dist.loc, a, u))
 
 
 def act(
@@ -225,7 +224,7 @@ class Counterfactuals:
             rows.append([np.asarray(p.permute(1, 2, 0)) for p in pair])
             notes.append([self._reading(self.before[i]), self._reading(self.after[i])])
         labels = [self.names[i] if self.names else f"image {i}" for i in range(len(self))]
-        return grid(rows, columns=["factual", f"do({asked})"], row_labels=labels, notes=notes)
+        return grid(rows, columns=["factual", f"do({asked})"], rows_labels=labels, notes=notes)
 
     def to_dict(self) -> dict[str, object]:
         """All but the pixels, as plain data."""
@@ -272,7 +271,9 @@ class Counterfactuals:
         return "  ".join(f"{n} {float(probabilities[self.attributes.index(n)]):.2f}" for n in shown)
 
     def _repr_png_(self) -> bytes:
-        return self.figure()._repr_png_()  # type: ignore[attr-defined,no-any-return]
+        stream = io.BytesIO()
+        self.figure().save(stream, "PNG")
+        return stream.getvalue()
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ __all__ = ["InputError", "unknown_name"]
 
 
 class InputError(ValueError):
-    """Input that cannot be used. The message is a single line fit to be shown without a traceback."""
+    """Input that cannot be used; the message is one line, fit to be shown without a traceback."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -128,9 +128,9 @@ def square(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
     """
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    box = (left, top, left + side, top + side)
-    rgb = image if image.mode == "RGB" else image.convert("RGB")
-    return np.array(rgb.resize((size, size), Image.Resampling.LANCZOS, box=box), dtype=np.uint8)
+    # Cropped first, since resizing a box would let its surroundings bleed into the edge.
+    inner = image.crop((left, top, left + side, top + side)).convert("RGB")
+    return np.array(inner.resize((size, size), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
 def to_float(images: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from cdvae_gan.counterfactual import Counterfactuals, Do, ImageLike, Labels
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.networks.decoder import Decoder
 from cdvae_gan.networks.encoder import Encoder
+from cdvae_gan.networks.memory import channels_last
 
 __all__ = ["CDVAEGAN", "ModelConfig", "Posterior", "Samples", "load", "shipped_models"]
 
@@ -99,7 +100,9 @@ class ModelConfig:
             known = {f.name for f in fields(cls)}
             unknown = set(values) - known
             if unknown:
-                raise InputError(f"config.json has fields that this version does not know: {unknown}")
+                raise InputError(
+                    f"config.json has fields that this version does not know: {unknown}"
+                )
             for name in ("attributes", "prior"):
                 values[name] = tuple(values[name])
             values["exclusive"] = tuple(tuple(g) for g in values["exclusive"])
@@ -111,11 +114,11 @@ class ModelConfig:
 class Posterior(NamedTuple):
     """The approximate posterior of a batch, factor by factor."""
 
-    z: Independent
+    z: Independent[Normal]
     """Normal over ``(B, d)``"""
-    a: Independent
+    a: Independent[Bernoulli]
     """Bernoulli over ``(B, K)``"""
-    u: Independent | None
+    u: Independent[Normal] | None
     """Normal over ``(B, c, H/4, W/4)``; None without a spatial latent"""
 
 
@@ -178,7 +181,7 @@ class CDVAEGAN(nn.Module):
             u=u,
         )
 
-    def encode(self, x: Tensor) -> tuple[Independent, Independent]:
+    def encode(self, x: Tensor) -> tuple[Independent[Normal], Independent[Bernoulli]]:
         """q(z|x) and q(a|x) of images ``(B, 3, H, W)`` in [−1, 1]; no label is needed."""
         q = self.posterior(x)
         return q.z, q.a
@@ -210,7 +213,9 @@ class CDVAEGAN(nn.Module):
         generator = torch.Generator().manual_seed(seed) if isinstance(seed, int) else seed
         device = self.prior.device
         z = torch.randn(n, self.config.z_dim, generator=generator).to(device)
-        a = (torch.rand(n, len(self.attributes), generator=generator).to(device) < self.prior).float()
+        a = (
+            torch.rand(n, len(self.attributes), generator=generator).to(device) < self.prior
+        ).float()
         a = exclusive_resolved(a, self.attributes, self.config.exclusive)
         a = _counterfactual.act(a, do or {}, self.attributes, self.config.exclusive).a
         return Samples(self.decode(z, a), a)
@@ -249,7 +254,9 @@ class CDVAEGAN(nn.Module):
             temporary.replace(folder / _WEIGHTS_FILE)
             (folder / _CONFIG_FILE).write_text(self.config.to_json())
         except OSError as error:
-            raise InputError(f"cannot write the model to {str(folder)!r}: {error.strerror}") from None
+            raise InputError(
+                f"cannot write the model to {str(folder)!r}: {error.strerror}"
+            ) from None
         return folder
 
     @classmethod
@@ -276,13 +283,13 @@ class CDVAEGAN(nn.Module):
         except Exception:  # safetensors raises its own type, unnamed in its public interface
             raise InputError(f"{str(weights)!r} is not a readable safetensors file") from None
         expected = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
-        wrong = [
-            k for k in expected if k not in stored or stored[k].shape != expected[k].shape
-        ] + [k for k in stored if k not in expected]
+        wrong = [k for k in expected if k not in stored or stored[k].shape != expected[k].shape] + [
+            k for k in stored if k not in expected
+        ]
         if wrong:
             raise InputError(f"{str(weights)!r} does not fit its config.json: see {wrong[0]!r}")
         model.load_state_dict(stored, strict=False)
-        return model.eval().to(memory_format=torch.channels_last)
+        return channels_last(model.eval())
 
     def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
         """Upload the model to the Hugging Face hub; returns the commit's address."""

@@ -2,19 +2,21 @@
 
 For E and G (every rate and likelihood is divided by D = 3·H·W, so weights hold for all sizes):
 
-    reconstruction   −E_q log p(x|z,u,a) / D                    Laplace with scale s
-    features         |φ(x) − φ(G(z,u,a))|                       learned similarity (Larsen et al. 2016)
-    z_rate           KL(q(z|x) ‖ N(0, I)) / D
-    u_rate           KL(q(u|x) ‖ N(0, I)) / D
-    a_rate           −log q(a=y|x) where labelled, KL(q(a|x) ‖ p(a)) where not; a mean over attributes
-    disentanglement  KL(p(a) ‖ r(a|z)), r an adversary that predicts a from z (Lample et al. 2017)
-    adversarial      D must take reconstructions, samples and counterfactuals for real
-    branch           … for real images with that value of the intervened attribute (Choi et al. 2020)
-    attribute_d      C must read the intervened attributes off the counterfactual
-    attribute_e      so must q(a|x′), E held fixed
-    consistency      |μ(x′) − μ(x)|², E held fixed
-    edit             |x′ − x|: an edit should be no larger than it must
-    mask             mean m: nor wider
+| term            | what it is                                                             |
+|-----------------|------------------------------------------------------------------------|
+| reconstruction  | −E_q log p(x ∣ z, u, a) / D, Laplace with scale s                      |
+| features        | ‖φ(x) − φ(G(z, u, a))‖, learned similarity (Larsen et al. 2016)        |
+| z_rate          | KL(q(z∣x) ‖ N(0, I)) / D                                               |
+| u_rate          | KL(q(u∣x) ‖ N(0, I)) / D                                               |
+| a_rate          | −log q(a=y∣x) where labelled, KL(q(a∣x) ‖ p(a)) where not; mean over a |
+| disentanglement | KL(p(a) ‖ r(a∣z)), r an adversary on z (Lample et al. 2017)            |
+| adversarial     | D must take reconstructions, samples and counterfactuals for real      |
+| branch          | … for real given the intervened attribute (Choi et al. 2020)           |
+| attribute_d     | C must read the intervened attributes off the counterfactual           |
+| attribute_e     | so must q(a∣x′), E held fixed                                          |
+| consistency     | ‖μ(x′) − μ(x)‖², E held fixed                                          |
+| edit            | ‖x′ − x‖: an edit should be no larger than it must                     |
+| mask            | mean m: nor wider                                                      |
 
 For D: the adversarial loss on both kinds of logits, C's cross-entropy on real images, and R1.
 """
@@ -54,7 +56,7 @@ class Weights:
     """The weight of every term of the objective of E and G; see the module's docstring."""
 
     reconstruction: float = 1.0
-    features: float = 0.0
+    features: float = 1.0
     z_rate: float = 12.0
     u_rate: float = 1.2
     a_rate: float = 1.0
@@ -71,7 +73,7 @@ class Weights:
     def paper(cls) -> Weights:
         """The plain form: VAE and GAN terms, attributes and disentanglement, nothing on edits."""
         return cls(
-            z_rate=1.0, u_rate=0.0, branch=0.0, attribute_e=0.0, consistency=0.0, edit=0.0, mask=0.0
+            z_rate=1.0, u_rate=0.0, features=0.0, branch=0.0, attribute_e=0.0, consistency=0.0, edit=0.0, mask=0.0
         )
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:

@@ -67,7 +67,7 @@ _LONG_HAIR = (
     "BOB",
     "CURVY",
     "BIG_HAIR",
-    "LOOSE_HAIR",
+    "MIA_WALLACE",
 )
 _SHORT_HAIR = (
     "SHORT_FLAT",
@@ -173,10 +173,8 @@ class Avatars:
 
     @cached_property
     def _uniforms(self) -> list[npt.NDArray[np.float64]]:
-        # One stream a split, so a picture does not depend on how many there are. Every label has
-        # its own number, and one more that decides whether it follows the attribute that it is
-        # confounded with.
-        width = LATENTS + 2 * len(ATTRIBUTES)
+        # One stream a split, so a picture does not depend on how many there are.
+        width = LATENTS + len(ATTRIBUTES)
         return [
             np.random.default_rng((self.seed, split)).random((count, width))
             for split, count in enumerate(self.counts)
@@ -275,12 +273,11 @@ def _confounder(text: str) -> tuple[str, str, float]:
 def _labels(
     uniforms: npt.NDArray[np.float64], confound: Sequence[tuple[str, str, float]]
 ) -> npt.NDArray[np.int8]:
-    k = len(ATTRIBUTES)
-    own, follow = uniforms[:, LATENTS : LATENTS + k], uniforms[:, LATENTS + k :]
-    labels = (own < np.array(list(PREVALENCE.values()))).astype(np.int8)
+    chances = uniforms[:, LATENTS:]
+    labels = (chances < np.array(list(PREVALENCE.values()))).astype(np.int8)
     for cause, effect, share in confound:
         i, j = ATTRIBUTES.index(cause), ATTRIBUTES.index(effect)
-        labels[:, j] = np.where(follow[:, j] < share, labels[:, i], 1 - labels[:, i])
+        labels[:, j] = np.where(chances[:, j] < share, labels[:, i], 1 - labels[:, i])
     return labels
 
 
@@ -373,11 +370,9 @@ def _person(latents: Latents, values: Mapping[str, int]) -> list[ElementTree.Ele
         ),
     }
     hair = pa.HairType[_pick(hair_list, latents.hair)]
-    if values["Hat"]:
-        drawing = _render(pa.HatType[_pick(_HATS, latents.hat)], look)
-        _put_under(drawing, _render(hair, look | {"facial_hair": None, "accessory": None}))
-    else:
-        drawing = _render(hair, look)
+    drawing = _render(hair, look)
+    hat = pa.HatType[_pick(_HATS, latents.hat)] if values["Hat"] else None
+    _put_on(drawing, None if hat is None else _render(hat, {"hat_color": look["hat_color"]}))
     _color_eyebrows(drawing, _mix(hair_color, "#000000", 0.3))
     parts = list(drawing)
     if values["Earrings"]:
@@ -393,15 +388,23 @@ def _render(top: Any, look: Mapping[str, Any]) -> ElementTree.Element:
     )
 
 
-def _put_under(drawing: ElementTree.Element, with_hair: ElementTree.Element) -> None:
-    """Move the hair of one drawing under the hat of another, cut where the hat begins."""
-    top, hair = (_by_id(svg, "transparent_Top") for svg in (drawing, with_hair))
+def _put_on(drawing: ElementTree.Element, with_hat: ElementTree.Element | None) -> None:
+    """Move the hat of one drawing onto another's hair, which ends where the hat begins.
+
+    Hair is drawn through the same kind of clip without a hat: then it is smoothed alike, and the
+    two pictures are equal below the hat to the last bit.
+    """
+    top = _by_id(drawing, "transparent_Top")
     under = ElementTree.Element(f"{_SVG}g", {"clip-path": "url(#brim)"})
-    under.extend(list(hair))
-    clip = ElementTree.Element(f"{_SVG}clipPath", id="brim")
-    ElementTree.SubElement(clip, f"{_SVG}rect", x="-50", y=str(_BRIM), width="400", height="400")
-    top.insert(0, under)
-    top.insert(0, clip)
+    under.extend(list(top))
+    for part in list(top):
+        top.remove(part)
+    clip = ElementTree.SubElement(top, f"{_SVG}clipPath", id="brim")
+    y = -100 if with_hat is None else _BRIM
+    ElementTree.SubElement(clip, f"{_SVG}rect", x="-100", y=str(y), width="500", height="500")
+    top.append(under)
+    if with_hat is not None:
+        top.extend(list(_by_id(with_hat, "transparent_Top")))
 
 
 def _color_eyebrows(drawing: ElementTree.Element, color: str) -> None:

@@ -18,14 +18,14 @@ import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from multiprocessing import connection
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -43,9 +43,6 @@ __all__ = ["CachedImages", "Unreadable", "cache_folder", "cached_images", "clear
 VERSION = "1"  # of the crop and the layout on disk: raise it when either changes
 _CHUNK = 32
 
-_Bad = list[dict[str, object]]
-_Done = tuple[int, _Bad]
-
 Read = Callable[[int, int], npt.NDArray[np.uint8]]
 """``read(index, size)``: image ``index``, uint8 ``(size, size, 3)``; InputError if unreadable."""
 
@@ -57,6 +54,9 @@ class Unreadable:
     index: int
     file: str
     reason: str
+
+
+_Done = tuple[int, list[Unreadable]]  # a chunk's number of images, and those that are bad
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,7 @@ def _build(
     processes: bool,
     progress: bool,
 ) -> None:
+    _sweep(entry.parent, sparing=entry)
     partial = entry.with_name(f"{entry.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed: the lock is ours
     partial.mkdir()
@@ -160,11 +161,22 @@ def _build(
         unreadable = _fill(_Job(pixels, files, read), name, processes, progress)
         pixels.flush()
         del pixels
-        (partial / "unreadable.json").write_text(json.dumps(unreadable), "utf-8")
+        (partial / "unreadable.json").write_text(
+            json.dumps([asdict(row) for row in unreadable]), "utf-8"
+        )
         partial.replace(entry)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def _sweep(root: Path, sparing: Path) -> None:
+    """Remove what killed builds of other entries left, which nobody may ever build again."""
+    for partial in root.glob("*.partial"):
+        entry = partial.with_suffix("")
+        if entry != sparing:
+            with suppress(Timeout), FileLock(f"{entry}.lock", timeout=0):
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _allocate(path: Path, shape: tuple[int, ...]) -> np.memmap[tuple[int, ...], np.dtype[np.uint8]]:
@@ -188,25 +200,25 @@ class _Job:
     read: Read
 
     def __call__(self, start: int) -> _Done:
-        bad: _Bad = []
+        bad: list[Unreadable] = []
         stop = min(start + _CHUNK, len(self.files))
         for index in range(start, stop):
             try:
                 self.pixels[index] = self.read(index, self.pixels.shape[1])
             except InputError as error:
-                bad.append({"index": index, "file": self.files[index], "reason": str(error)})
+                bad.append(Unreadable(index, self.files[index], str(error)))
         return stop - start, bad
 
 
-def _fill(job: _Job, name: str, processes: bool, progress: bool) -> _Bad:
+def _fill(job: _Job, name: str, processes: bool, progress: bool) -> list[Unreadable]:
     workers, starts = _workers(), range(0, len(job.files), _CHUNK)
     forked = processes and workers > 1 and len(starts) > 8 and hasattr(os, "fork")
-    unreadable: _Bad = []
+    unreadable: list[Unreadable] = []
     with _bar(name, len(job.files), progress) as advance:
         for count, bad in (_in_processes if forked else _in_threads)(job, starts, workers):
             unreadable.extend(bad)
             advance(count)
-    return sorted(unreadable, key=lambda row: str(row["file"]))
+    return sorted(unreadable, key=lambda row: row.index)
 
 
 def _in_threads(job: _Job, starts: Sequence[int], workers: int) -> Iterator[_Done]:

@@ -25,6 +25,7 @@ ATTRIBUTE_LIST = "list_attr_celeba.txt"
 PARTITION_LIST = "list_eval_partition.txt"
 IDENTITY_LIST = "identity_CelebA.txt"
 IMAGES = "img_align_celeba"
+_LABELS = {"-1": 0, "1": 1}
 
 EXCLUSIVE = (
     ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair", "Bald"),
@@ -122,23 +123,25 @@ def _attribute_list(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], npt.N
         raise InputError(
             f"{path}: expected a count, a line of attribute names, then one line an image"
         )
-    names, rows = tuple(lines[1].split()), [line.split() for line in lines[2:]]
+    names, rows = tuple(lines[1].split()), lines[2:]
     if len(rows) != int(lines[0]):
         raise InputError(f"{path}: line 1 promises {int(lines[0])} images but {len(rows)} follow")
-    for number, row in enumerate(rows, start=3):
-        if len(row) != len(names) + 1:
+    files, labels = [], np.empty((len(rows), len(names)), dtype=np.int8)
+    for index, row in enumerate(rows):
+        file, *words = row.split()
+        if len(words) != len(names):
             raise InputError(
-                f"{path}, line {number}: expected a file name and {len(names)} values, "
-                f"got {len(row)} words"
+                f"{path}, line {index + 3}: expected a file name and {len(names)} values, "
+                f"got {len(words)} values"
             )
-    try:
-        values = np.array([row[1:] for row in rows]).astype(np.int8)
-    except ValueError:
-        raise InputError(f"{path}: a value is neither -1 nor 1") from None
-    wrong = np.flatnonzero((np.abs(values) != 1).any(1))
-    if len(wrong):
-        raise InputError(f"{path}, line {wrong[0] + 3}: a value is neither -1 nor 1")
-    return names, tuple(row[0] for row in rows), (values > 0).astype(np.int8)
+        try:
+            labels[index] = [_LABELS[word] for word in words]
+        except KeyError as error:
+            raise InputError(
+                f"{path}, line {index + 3}: {error.args[0]!r} is neither -1 nor 1"
+            ) from None
+        files.append(file)
+    return names, tuple(files), labels
 
 
 def _splits(path: Path, files: tuple[str, ...]) -> npt.NDArray[np.str_]:

@@ -148,6 +148,7 @@ def sheet(
     chosen = np.random.default_rng(seed).permutation(len(dataset))[:n]
     captions = [
         ", ".join(name for name, v in zip(dataset.attributes, labels, strict=True) if v == 1)
+        or "none"
         for labels in dataset.labels[chosen]
     ]
     return contact_sheet([dataset.images[int(i)] for i in chosen], captions, columns)

@@ -7,6 +7,7 @@ spatial latent u enters where the features have its resolution, H/4.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -66,20 +67,22 @@ class Decoder(nn.Module):
         super().__init__()
         self.u_channels = u_channels
         doublings = (image_size // 4).bit_length() - 1
-        widths = [width * 2**i // 2 for i in range(doublings, -1, -1)]
-        widths = [min(w, 8 * width) for w in widths]
+        widths = [width * min(2**i, 8) for i in range(doublings - 1, -1, -1)]
         code_dim = z_dim + n_attributes
         self.start = nn.Linear(code_dim, widths[0] * 16, bias=False)
         self.start_norm = nn.BatchNorm2d(widths[0])
         self.u_block = doublings - 3  # the block that draws at H/4
         self.blocks = nn.ModuleList(
             _Block(i + (u_channels if n == self.u_block else 0), o, code_dim)
-            for n, (i, o) in enumerate(zip(widths[:-2], widths[1:-1], strict=True))
+            for n, (i, o) in enumerate(pairwise(widths))
         )
-        # The last doubling is a pixel shuffle (Shi et al. 2016), without modulation: at full
-        # resolution those two would cost more than everything below.
-        self.fine = nn.Conv2d(widths[-2], 4 * widths[-1], 3, padding=1)
-        self.out = nn.Conv2d(widths[-1], 3 + mask_channels, 3, padding=1)
+        # No modulation above half the resolution: it would cost more than everything below.
+        self.fine = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+            nn.LeakyReLU(0.2, inplace=True),
+        )
+        self.out = nn.Conv2d(width, 3 + mask_channels, 3, padding=1)
 
     def forward(self, z: Tensor, a: Tensor, u: Tensor | None = None) -> Drawing:
         """Draw from latents.
@@ -97,7 +100,7 @@ class Decoder(nn.Module):
             if self.u_channels and n == self.u_block:
                 h = torch.cat([h, self._spatial(u, h)], dim=1)
             h = block(h, code)
-        h = F.leaky_relu(F.pixel_shuffle(self.fine(h), 2), 0.2)
+        h = F.interpolate(self.fine(h), scale_factor=2, mode="bilinear")
         h = self.out(h).float()
         return Drawing(torch.tanh(h[:, :3]), h[:, 3:])
 

@@ -19,6 +19,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from cdvae_gan.networks.efficientnet import EfficientNetFeatures
 from cdvae_gan.networks.encoder import conv_widths
+from cdvae_gan.networks.memory import channels_last
 
 __all__ = ["Discriminator", "PlainDiscriminator", "ProjectedDiscriminator", "Verdict"]
 
@@ -27,7 +28,7 @@ class Verdict(NamedTuple):
     """What a discriminator says of a batch."""
 
     realness: list[Tensor]
-    """One map ``(B, 1 or 1 + 2K, h, w)`` a scale: channel 0 unconditional, 1 + 2k + v for a_k = v"""
+    """One map ``(B, 1 or 1 + 2K, h, w)`` a scale: channel 0 unconditional, 1 + 2k + v: a_k = v"""
     attributes: Tensor
     """``(B, K)`` logits of the attribute head C"""
 
@@ -118,7 +119,7 @@ class ProjectedDiscriminator(Discriminator):
         super().__init__(n_attributes, branches)
         self.input_size = input_size
         # In a tuple the frozen network is no submodule: it is in no checkpoint and no optimiser.
-        self._frozen = (EfficientNetFeatures().to(memory_format=torch.channels_last),)
+        self._frozen = (channels_last(EfficientNetFeatures()),)
         widths = self._frozen[0].channels
         self.mix_channels = nn.ModuleList(nn.Conv2d(w, channels, 1, bias=False) for w in widths)
         self.mix_scales = nn.ModuleList(
@@ -144,8 +145,8 @@ class ProjectedDiscriminator(Discriminator):
         )
 
     def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> ProjectedDiscriminator:
-        super()._apply(fn, recurse)
-        self._frozen[0]._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._frozen[0]._apply(fn, recurse)  # type: ignore[no-untyped-call]
         return self
 
     def features(self, x: Tensor) -> list[Tensor]:
@@ -155,9 +156,8 @@ class ProjectedDiscriminator(Discriminator):
         return maps
 
     def judge(self, features: list[Tensor]) -> Verdict:
-        features = [f.float() for f in features]
         mixed: Tensor | None = None
-        realness = []
+        realness: list[Tensor] = []
         for i in reversed(range(len(features))):
             here = self.mix_channels[i](features[i] / 2)
             if mixed is not None:

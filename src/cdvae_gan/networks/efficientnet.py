@@ -95,8 +95,9 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = x if self.expand is None else F.relu6(self.expand(x))
-        h = self.project(F.relu6(self.depthwise(h)))
-        return h + x if self.skip else h
+        h = F.relu6(self.depthwise(h))
+        projected: Tensor = self.project(h)
+        return projected + x if self.skip else projected
 
 
 def _folded(weights: dict[str, Tensor], conv: str, norm: str, stride: int = 1) -> nn.Module:

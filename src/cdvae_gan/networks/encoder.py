@@ -1,8 +1,8 @@
 """The encoder E: parameters of q(z|x), q(a|x) and q(u|x).
 
-    q(z|x) = N(μ(x), diag σ²(x))         z ∈ R^d, a vector
-    q(a|x) = ∏ Bern(α_k(x))              a ∈ {0, 1}^K
-    q(u|x) = N(μ_u(x), diag σ_u²(x))     u ∈ R^{c×H/4×W/4}, spatial; absent where c = 0
+q(z|x) = N(μ(x), diag σ²(x))         z ∈ R^d, a vector
+q(a|x) = ∏ Bern(α_k(x))              a ∈ {0, 1}^K
+q(u|x) = N(μ_u(x), diag σ_u²(x))     u ∈ R^{c×H/4×W/4}, spatial; absent where c = 0
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Encoding(NamedTuple):
 
 
 def conv_widths(image_size: int, width: int) -> list[int]:
-    """Channels after each halving from ``image_size`` down to 4×4: width, 2·width, … up to 8·width."""
+    """Channels after each halving from ``image_size`` down to 4×4: width, doubled up to 8·width."""
     halvings = (image_size // 4).bit_length() - 1
     return [width * min(2**i, 8) for i in range(halvings)]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -29,9 +28,17 @@ from cdvae_gan.model import CDVAEGAN
 from cdvae_gan.objective import known_cross_entropy
 from cdvae_gan.training.module import TrainingModule
 
-__all__ = ["Checkpoints", "Collapse", "FiniteLoss", "ProgressBar", "StopSignals", "TimeLimit", "Validation"]
+__all__ = [
+    "Checkpoints",
+    "Collapse",
+    "FiniteLoss",
+    "ProgressBar",
+    "StopSignals",
+    "TimeLimit",
+    "Validation",
+]
 
-_COLLAPSED_CONTRAST = 0.1
+_COLLAPSED = 0.1
 
 
 class Collapse(InputError):
@@ -64,7 +71,7 @@ class Checkpoints(Callback):
         temporary = self.path.with_suffix(".partial")
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
-            os.replace(temporary, self.path)
+            temporary.replace(self.path)
         self._written = time.monotonic()
 
 
@@ -125,8 +132,8 @@ class StopSignals(Callback):
 class Validation(Callback):
     """Look at photos that the model never trains on: figures, a grid of pictures, the best model.
 
-    The score is the mean of two shares read by D's attribute head, on counterfactuals of the running
-    average: flipped attributes that read as asked, and other attributes that read as before.
+    The score is the mean of two shares that D's attribute head reads off counterfactuals of the
+    running average: flipped attributes that read as asked, and others that read as before.
 
     Args:
         data: The images to look at; few hundred are enough.
@@ -140,12 +147,13 @@ class Validation(Callback):
         batch = data.batch(np.arange(len(data)))
         self.images, self.labels = to_float(batch.images), batch.labels
         self.best = -math.inf
+        self.contrast = 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
+        return {"best": self.best, "contrast": self.contrast}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
+        self.best, self.contrast = state_dict["best"], state_dict["contrast"]
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, *args: Any
@@ -167,10 +175,11 @@ class Validation(Callback):
         module.discriminator.eval()
         figures = self.measure(module)
         module.discriminator.train(was_training)
-        if figures["val/contrast"] < _COLLAPSED_CONTRAST:
+        self.contrast = max(self.contrast, figures["val/contrast"])
+        if figures["val/contrast"] < _COLLAPSED * self.contrast:
             raise Collapse(
                 f"collapsed at step {trainer.global_step}: all drawings look alike (their contrast "
-                f"is {figures['val/contrast']:.2f} of the photos')"
+                f"fell from {self.contrast:.2f} to {figures['val/contrast']:.2f} of the photos')"
             )
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)

@@ -49,7 +49,7 @@ class TrainConfig:
     u_channels: int = 8
     mask_channels: int = 4
     width: int = 48
-    scale: float | None = None
+    scale: float | None = 0.05
     detail: float = 1.0
     discriminator: DiscriminatorKind = "projected"
     gan_loss: GanLoss = "hinge"
@@ -67,7 +67,9 @@ class TrainConfig:
     partial_strength: float = 0.1
     """Share of interventions of a strength between 0 and 1"""
     rarity_cap: float = 8.0
-    """A value of frequency p is drawn min(1/p, cap) times as often"""
+    """An image whose rarest value has frequency p is drawn in proportion to min(1/p, cap)"""
+    flip_cap: float = 30.0
+    """An attribute whose present value has frequency p is flipped in proportion to min(1/p, cap)"""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -94,9 +96,7 @@ class TrainConfig:
             gan_loss="logistic",
             r1=1.0,
             weights=Weights.paper(),
-            mixture=Mixture(
-                counterfactual=0.0, plain=0.5, reconstruction=0.25, prior=0.25
-            ),
+            mixture=Mixture(counterfactual=0.0, plain=0.5, reconstruction=0.25, prior=0.25),
             u_dropout=0.0,
             partial_strength=0.0,
             seed=seed,

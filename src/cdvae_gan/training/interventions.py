@@ -8,7 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Interventions", "InterventionSampler", "rarity", "sample_weights", "weighted_prevalence"]
+__all__ = [
+    "InterventionSampler",
+    "Interventions",
+    "rarity",
+    "sample_weights",
+    "weighted_prevalence",
+]
 
 _MISSING_FREQUENCY = (0.02, 0.98)
 
@@ -71,7 +77,7 @@ class InterventionSampler:
         self,
         prevalence: Tensor,
         exclusive: Sequence[Sequence[int]] = (),
-        cap: float = 8.0,
+        cap: float = 30.0,
         partial: float = 0.0,
     ) -> None:
         self.prevalence = prevalence

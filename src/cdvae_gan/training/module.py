@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import lightning
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.distributions import RelaxedBernoulli
 from torch.optim import Adam
@@ -31,9 +30,10 @@ from cdvae_gan.networks.discriminator import (
     Verdict,
 )
 from cdvae_gan.networks.encoder import Encoding, sample_gaussian
+from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.config import TrainConfig
-from cdvae_gan.training.interventions import Interventions, InterventionSampler
+from cdvae_gan.training.interventions import InterventionSampler
 from cdvae_gan.training.order import seed_step
 
 __all__ = ["TrainingModule"]
@@ -89,21 +89,21 @@ class TrainingModule(lightning.LightningModule):
         self.adversary = nn.Sequential(
             nn.Linear(config.z_dim, 256), nn.LeakyReLU(0.2), nn.Linear(256, k)
         )
-        self.to(memory_format=torch.channels_last)
+        channels_last(self)
         self.trained_d = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.batch_prevalence: Tensor
         self.register_buffer("batch_prevalence", batch_prevalence, persistent=False)
         index = model.attributes.index
         self.exclusive = [[index(n) for n in group] for group in model.config.exclusive]
 
-    def configure_optimizers(self) -> Sequence[Adam]:  # type: ignore[override]
+    def configure_optimizers(self) -> Sequence[Adam]:
         """Adam for E and G, for D, and for the adversary on z."""
         model = [p for p in self.model.parameters() if p.requires_grad]
         c = self.config
         return [
-            Adam(model, c.learning_rate, betas=(0.5, 0.99)),
-            Adam(self.trained_d, c.learning_rate_d, betas=(0.0, 0.99)),
-            Adam(self.adversary.parameters(), c.learning_rate_adversary),
+            Adam(model, c.learning_rate, betas=(0.5, 0.99), fused=True),
+            Adam(self.trained_d, c.learning_rate_d, betas=(0.0, 0.99), fused=True),
+            Adam(self.adversary.parameters(), c.learning_rate_adversary, fused=True),
         ]
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
@@ -165,9 +165,7 @@ class TrainingModule(lightning.LightningModule):
         changed = torch.cat([wanted.changed[:start_rec], torch.zeros_like(kept, dtype=torch.bool)])
         attribute = torch.cat([wanted.attribute[:start_rec], self._interventions().attribute(kept)])
         whole = torch.cat([wanted.whole[:start_rec], torch.ones(len(kept), device=x.device) > 0])
-        return _Drawn(
-            x, e, factual.location, cf, mask, fakes, asked, changed, attribute, whole
-        )
+        return _Drawn(x, e, factual.location, cf, mask, fakes, asked, changed, attribute, whole)
 
     def _decode_together(
         self, parts: Sequence[tuple[Tensor, Tensor, Tensor | None]]
@@ -200,7 +198,7 @@ class TrainingModule(lightning.LightningModule):
     def _interventions(self) -> InterventionSampler:
         c = self.config
         return InterventionSampler(
-            self.batch_prevalence, self.exclusive, c.rarity_cap, c.partial_strength
+            self.batch_prevalence, self.exclusive, c.flip_cap, c.partial_strength
         )
 
     # -- learning --------------------------------------------------------------------------------
@@ -230,8 +228,9 @@ class TrainingModule(lightning.LightningModule):
         else:
             with torch.no_grad(), self._autocast():
                 real_features = d.features(real)
-            on_real = d.judge(real_features)
-            on_fake = d.judge([f.detach() for f in fake_features])
+            with self._autocast():
+                on_real = d.judge(real_features)
+                on_fake = d.judge([f.detach() for f in fake_features])
         cross_entropy = objective.known_cross_entropy(on_real.attributes, labels)
         loss = cross_entropy + objective.discriminator_loss(
             _unconditional(on_real), _unconditional(on_fake), c.gan_loss
@@ -273,7 +272,7 @@ class TrainingModule(lightning.LightningModule):
         c, e, model = self.config, drawn.encoding, self.model
         pixels = drawn.x[0].numel()
         with _held(self.discriminator), _held(self.adversary):
-            with self._autocast(enabled=fake_features is None):
+            with self._autocast():
                 if fake_features is None:
                     fake_features = self.discriminator.features(fake)
                 verdict = self.discriminator.judge(fake_features)
@@ -341,7 +340,8 @@ class TrainingModule(lightning.LightningModule):
         """One step of optimiser ``index``; only that of E and G counts as a step of the run."""
         counted = self.optimizers()
         raw = self.optimizers(use_pl_optimizer=False)
-        assert isinstance(counted, list) and isinstance(raw, list)
+        assert isinstance(counted, list)
+        assert isinstance(raw, list)
         optimizer = counted[0] if index == 0 else raw[index]
         optimizer.zero_grad()
         self.manual_backward(loss)
@@ -352,12 +352,9 @@ class TrainingModule(lightning.LightningModule):
         """Exponential moving average, with a warm-up so that it forgets the start."""
         step = self.global_step
         keep = min(self.config.ema, step / (step + _EMA_WARM_UP))
-        state = self.model.state_dict()
-        for name, kept in self.average.state_dict().items():
-            if kept.is_floating_point():
-                kept.lerp_(state[name], 1 - keep)
-            else:
-                kept.copy_(state[name])
+        now = [v for v in self.model.state_dict().values() if v.is_floating_point()]
+        kept = [v for v in self.average.state_dict().values() if v.is_floating_point()]
+        torch._foreach_lerp_(kept, now, 1 - keep)
 
     def _autocast(self, enabled: bool = True) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled and self.bf16)

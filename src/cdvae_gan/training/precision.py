@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import nn
 
+from cdvae_gan.networks.memory import channels_last
+
 __all__ = ["Precision", "PrecisionChoice", "choose_precision"]
 
 Precision = Literal["auto", "bf16", "32"]
@@ -47,7 +49,7 @@ def choose_precision(asked: Precision, device: torch.device) -> PrecisionChoice:
 def _convolution_time(bf16: bool, rounds: int = 3) -> float:
     """Seconds of the fastest of some passes forward and backward through a convolution."""
     with torch.random.fork_rng(devices=[]):
-        layer = nn.Conv2d(64, 64, 3, padding=1).to(memory_format=torch.channels_last)
+        layer = channels_last(nn.Conv2d(64, 64, 3, padding=1))
         x = torch.randn(16, 64, 32, 32).to(memory_format=torch.channels_last).requires_grad_()
     best = float("inf")
     for _ in range(rounds + 1):

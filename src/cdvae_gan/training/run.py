@@ -1,11 +1,11 @@
 """A training run: a folder that holds all that it takes to go on with it or to use its model.
 
-    RUN/config.json        how it is trained          RUN/model/    the model now (running average)
-    RUN/data.json          on what                    RUN/best/     the one with the best validation score
-    RUN/environment.json   with what                  RUN/checkpoints/last.ckpt   to go on from
-    RUN/logs/              metrics as CSV and for TensorBoard
-    RUN/validation.jsonl   figures on photos not trained on
-    RUN/pictures/          counterfactuals of eight of them, over time
+RUN/config.json        how it is trained          RUN/model/    the model now (running average)
+RUN/data.json          on what                    RUN/best/     the best by validation score
+RUN/environment.json   with what                  RUN/checkpoints/last.ckpt   to go on from
+RUN/logs/              metrics as CSV and for TensorBoard
+RUN/validation.jsonl   figures on photos not trained on
+RUN/pictures/          counterfactuals of eight of them, over time
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import logging
 import platform
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from torch.utils.data import DataLoader
 
@@ -31,7 +32,6 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.model import CDVAEGAN, ModelConfig, load
 from cdvae_gan.training.callbacks import (
     Checkpoints,
-    Collapse,
     FiniteLoss,
     ProgressBar,
     StopSignals,
@@ -126,7 +126,7 @@ def train(
         last = limits.last_step(len(train_data), images_per_step)
         trainer.fit_loop.epoch_loop.max_steps = -1 if last is None else last
         bar = ProgressBar(last, limit, images_per_step, console)
-        trainer.callbacks += [
+        trainer.callbacks += [  # type: ignore[attr-defined]
             FiniteLoss(),
             Validation(validation_data, out, validate_every),
             limit,
@@ -141,7 +141,8 @@ def train(
             f"{'bf16' if choice.bf16 else 'float32'} ({choice.reason}); "
             f"{len(train_data)} images, {images_per_step} a step"
         )
-        _describe_environment(out, choice.bf16, trainer)
+        if trainer.is_global_zero:
+            _describe_environment(out, choice.bf16, trainer)
         stream = StepBatches(
             train_data, weights, config.batch_size, config.seed, start, trainer.global_rank
         )
@@ -150,6 +151,7 @@ def train(
             DataLoader(stream, batch_size=None),
             ckpt_path=str(checkpoint) if resume else None,
         )
+        trainer.strategy.barrier()
     if signals.caught is not None:
         console.print(f"stopped by a signal at step {trainer.global_step}; --resume goes on")
     return load(out)
@@ -173,6 +175,8 @@ def _begin(
         if json.loads(data_path.read_text()) != described:
             raise InputError(f"the run in {str(out)!r} was begun on other data than {data.name}")
         return TrainConfig.from_json(config_path.read_text())
+    if rank_zero_only.rank:
+        return config or TrainConfig()
     if config_path.exists():
         raise InputError(f"{str(out)!r} holds a run already: --resume it, or choose another folder")
     config = config or TrainConfig()
@@ -250,7 +254,7 @@ def _describe_environment(out: Path, bf16: bool, trainer: lightning.Trainer) -> 
 class _quiet(warnings.catch_warnings):  # noqa: N801 - used as a function
     """Without Lightning's hints, which are about set-ups that were chosen on purpose."""
 
-    def __enter__(self) -> None:  # type: ignore[override]
+    def __enter__(self) -> None:
         super().__enter__()
         warnings.filterwarnings("ignore", module="lightning")
         warnings.filterwarnings("ignore", module="torch.distributed")

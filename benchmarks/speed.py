@@ -1,0 +1,133 @@
+"""How fast training and counterfactuals are here, and how near that is to the processor's peak.
+
+    python benchmarks/speed.py [--size 64] [--attributes 14] [--width 48] [--rounds 5]
+
+Times whole training steps (default preset, batch 64, random images) and ``counterfactual`` at batch
+1 and 64, each in float32 and bfloat16, in turn, and prints the best and the median of the rounds.
+The share of peak is the floating-point work of the convolutions and matrix products (counted by
+torch's own FlopCounterMode) over time, against a matrix product measured in the same run.
+Run it on an otherwise idle machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import lightning
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.utils.flop_counter import FlopCounterMode
+
+from cdvae_gan import CDVAEGAN, ModelConfig
+from cdvae_gan.data import Batch
+from cdvae_gan.networks.memory import channels_last
+from cdvae_gan.training import TrainConfig
+from cdvae_gan.training.module import TrainingModule
+
+
+def seconds(work: Callable[[], object], rounds: int) -> list[float]:
+    """The time of each round, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def gemm_peak(bf16: bool, n: int = 2048) -> float:
+    """Floating-point operations a second of a large matrix product, the best of ten."""
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    a, b = torch.randn(n, n).to(dtype), torch.randn(n, n).to(dtype)
+    return 2 * n**3 / min(seconds(lambda: a @ b, 10))
+
+
+def operations(work: Callable[[], object]) -> int:
+    """Floating-point operations of convolutions and matrix products in one call."""
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return counter.get_total_flops()
+
+
+def training_step(size: int, n_attributes: int, width: int, bf16: bool) -> Callable[[], object]:
+    """A whole training step on random images, as a call."""
+    names = tuple(f"attribute_{k}" for k in range(n_attributes))
+    config = TrainConfig(width=width)
+    model = CDVAEGAN(ModelConfig(names, size, z_dim=config.z_dim, width=width))
+    module = TrainingModule(model, config, torch.full((n_attributes,), 0.5), bf16)
+    images = torch.randint(0, 256, (64, size, size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    batch = Batch(images, torch.randint(0, 2, (64, n_attributes), dtype=torch.int8))
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    # One fit of no batches attaches the module to its trainer and builds the optimisers.
+    trainer.fit(module, torch.utils.data.DataLoader([batch], batch_size=None))
+    module.log_dict = lambda *_, **__: None  # type: ignore[method-assign]
+    parameters = sum(
+        p.numel()
+        for part in (module.model, module.discriminator, module.adversary)
+        for p in part.parameters()
+    )
+    print(f"parameters trained or fixed, E + G + D + adversary: {parameters / 1e6:.2f} million")
+    return lambda: module.training_step(batch, 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--attributes", type=int, default=14)
+    parser.add_argument("--width", type=int, default=48)
+    parser.add_argument("--rounds", type=int, default=5)
+    o = parser.parse_args()
+    table = Table(title=f"{o.size}×{o.size}, width {o.width}, {torch.get_num_threads()} threads")
+    for column in ("what", "arithmetic", "best", "median", "images/s", "share of gemm peak"):
+        table.add_column(column)
+    for bf16 in (False, True):
+        peak = gemm_peak(bf16)
+        arithmetic = "bf16" if bf16 else "float32"
+        step = training_step(o.size, o.attributes, o.width, bf16)
+        names = tuple(f"attribute_{k}" for k in range(o.attributes))
+        model = channels_last(CDVAEGAN(ModelConfig(names, o.size, width=o.width)).eval())
+
+        def counterfactual(
+            n: int, model: CDVAEGAN = model, bf16: bool = bf16
+        ) -> Callable[[], object]:
+            x = torch.rand(n, 3, o.size, o.size) * 2 - 1
+
+            def call() -> object:
+                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                    return model.counterfactual(x, {"attribute_0": "flip"})
+
+            return call
+
+        for what, work, images in (
+            ("training step, batch 64", step, 64),
+            ("counterfactual, batch 1", counterfactual(1), 1),
+            ("counterfactual, batch 64", counterfactual(64), 64),
+        ):
+            count = operations(work)
+            times = seconds(work, o.rounds)
+            best, median = min(times), statistics.median(times)
+            table.add_row(
+                what,
+                arithmetic,
+                f"{1000 * best:.1f} ms",
+                f"{1000 * median:.1f} ms",
+                f"{images / median:.0f}",
+                f"{count / median / peak:.0%} of {peak / 1e9:.0f} Gflop/s",
+            )
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()

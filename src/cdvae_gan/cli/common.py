@@ -1,0 +1,225 @@
+"""What the commands share: reading options, loading a model, and writing files safely.
+
+Nothing here imports torch at the top: ``cdvae-gan --help`` is to answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from cdvae_gan.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from cdvae_gan.model import CDVAEGAN
+
+__all__ = [
+    "Device",
+    "JsonOutput",
+    "ModelSource",
+    "Overwrite",
+    "Written",
+    "claim",
+    "examples",
+    "folder_for",
+    "intervention_text",
+    "is_picture",
+    "open_model",
+    "output",
+    "parse_duration",
+    "parse_names",
+    "print_json",
+    "progress_console",
+    "reading",
+    "write_picture",
+]
+
+ModelSource = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        show_default=False,
+        help="A training run's folder, a model's folder, a hub id owner/name, or a shipped model.",
+    ),
+]
+JsonOutput = Annotated[
+    bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that are there (an input never is).")
+]
+Device = Annotated[
+    str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …: auto is a GPU where there is one.")
+]
+
+_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?")
+
+Written = frozenset[tuple[int, int]]
+"""Files by device and inode, so that links and other spellings of a name are seen through."""
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n\n".join(["[bold]Examples[/bold]", *(f"  {line}" for line in lines)])
+
+
+def output() -> Console:
+    """Standard output, where tables go; wide enough for paths where it is a file."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=140)
+
+
+def progress_console() -> Console:
+    """Standard error, where bars go; silent where nobody watches."""
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, quiet=True)
+
+
+def print_json(value: object) -> None:
+    """One line of JSON on standard output, at once."""
+    print(json.dumps(value, ensure_ascii=False), flush=True)
+
+
+def parse_names(texts: Sequence[str] | None) -> list[str] | None:
+    """``A,B`` and repeated options as one list of names; None where nothing was given."""
+    if not texts:
+        return None
+    return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``90m``, ``1h30m``, ``45s`` or ``3600``.
+
+    Raises:
+        InputError: For a text of another form, or no time at all.
+    """
+    found = _DURATION.fullmatch(text.strip().lower().replace(" ", ""))
+    hours, minutes, seconds = (float(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if total <= 0:
+        raise InputError(f"{text!r} is not a time: write 90m, 1h30m or 3600s")
+    return total
+
+
+def open_model(source: str, device: str = "auto") -> CDVAEGAN:
+    """Load a model onto a device.
+
+    Raises:
+        InputError: Where there is no such model, or no such device here.
+    """
+    import torch
+
+    from cdvae_gan.model import load
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return load(source, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch's errors for a device that isn't there
+        reason = str(error).strip().splitlines()[0]
+        raise InputError(f"no device {device!r}: {reason}") from error
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path has the suffix of a picture that can be written."""
+    return path.suffix.lower() in _FORMATS
+
+
+def claim(path: Path, inputs: Iterable[Path] = (), *, overwrite: bool = False) -> Path:
+    """Make sure that a picture may be written to a path, and make its folder.
+
+    Args:
+        path: Where to.
+        inputs: Files that must not be touched, whatever ``overwrite`` says.
+        overwrite: Whether another file may be replaced.
+
+    Raises:
+        InputError: Where it may not.
+    """
+    if not is_picture(path):
+        kind = repr(path.suffix) if path.suffix else "a name without a suffix"
+        raise InputError(f"cannot write a picture as {kind}: use {', '.join(_FORMATS)}")
+    refuse([path], identities(inputs), overwrite=overwrite)
+    folder_for(path.parent)
+    return path
+
+
+def identities(paths: Iterable[Path]) -> Written:
+    """Which files these are; those that do not exist are left out."""
+    found = (_identity(path) for path in paths)
+    return frozenset(one for one in found if one is not None)
+
+
+def refuse(paths: Iterable[Path], inputs: Written, *, overwrite: bool) -> None:
+    """Raise InputError for the first path that is an input, or there already."""
+    for path in paths:
+        identity = _identity(path)
+        if identity is None:
+            continue
+        if identity in inputs:
+            raise InputError(f"{path} is an input and will not be overwritten: choose another")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder: give the name of a file")
+        if not overwrite:
+            raise InputError(f"{path} exists: --overwrite replaces it, or choose another")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
+
+
+def folder_for(folder: Path) -> Path:
+    """Make a folder to write into.
+
+    Raises:
+        InputError: Where it cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the folder {folder}: {error.strerror}") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"no permission to write into {folder}")
+    return folder
+
+
+def write_picture(picture: Image.Image, path: Path) -> Path:
+    """Write a picture, whole or not at all.
+
+    Raises:
+        InputError: Where there is no room or no permission.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        picture.save(temporary, format=_FORMATS[path.suffix.lower()])
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def intervention_text(do: Mapping[str, float | bool | str]) -> str:
+    """``Smiling=1, Eyeglasses=flip``."""
+    parts = (f"{k}={v if isinstance(v, str) else format(float(v), 'g')}" for k, v in do.items())
+    return ", ".join(parts)
+
+
+def reading(probability: float) -> str:
+    """A probability as it is shown: ``.98``, ``1.00``."""
+    return f"{probability:.2f}".removeprefix("0")

@@ -1,0 +1,214 @@
+"""Does the edit convince a judge (deception), and does it leave the rest alone (preservation)?
+
+With j the judge's answers, y the label and x′ the counterfactual of do(a_k = 1 − y_k):
+
+    deception_k     = P( j_k(x′) = 1 − y_k | j_k(x) = y_k )
+    preservation_k  = mean over l ≠ k of  P( j_l(x′) = j_l(x) )
+    confusion_kl    = P( j_l(x′) ≠ j_l(x) | do(a_k) )
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from cdvae_gan.evaluation.bootstrap import RESAMPLES, GroupedSums, estimates
+from cdvae_gan.evaluation.metrics.base import MEAN, Groups, MeanOver, Table, array, mean_of_known
+
+__all__ = [
+    "ALL",
+    "KEPT",
+    "PUT_ON",
+    "TAKE_OFF",
+    "UNCONDITIONAL",
+    "Deception",
+    "Preservation",
+    "StrengthCurve",
+]
+
+PUT_ON, TAKE_OFF, ALL, UNCONDITIONAL = "put on", "take off", "all", "unconditional"
+KEPT = "kept"
+
+
+class Deception:
+    """Share of flips that a judge reads as flipped, in [0, 1]; higher is better.
+
+    Columns: ``put on`` (0 to 1), ``take off`` (1 to 0), ``all`` together, each among images whose
+    factual the judge reads right; ``unconditional`` among all images.
+
+    Args:
+        attributes: The K names.
+        trusted: Of each, whether the judge can be believed; the mean leaves out the others.
+    """
+
+    def __init__(self, attributes: Sequence[str], trusted: Sequence[bool] | None = None) -> None:
+        columns = (PUT_ON, TAKE_OFF, ALL, UNCONDITIONAL)
+        self._ratios = MeanOver(attributes, columns, trusted, share=True)
+
+    def update(
+        self, attribute: str, labels: Groups, before: Groups, after: Groups, groups: Groups
+    ) -> None:
+        """Add counterfactuals of ``do(attribute = 1 − label)``.
+
+        Args:
+            attribute: The attribute that was set.
+            labels: ``(B,)`` what it was, 0 or 1; −1 for unknown is left out.
+            before: ``(B,)`` bool, the judge's answers on the factuals.
+            after: ``(B,)`` bool, its answers on the counterfactuals.
+            groups: ``(B,)``.
+        """
+        y = array(labels)
+        fooled, right = _fooled(labels, before, after)
+        weights = {PUT_ON: right & (y == 0), TAKE_OFF: right & (y == 1), ALL: right}
+        for column, weight in {**weights, UNCONDITIONAL: y >= 0}.items():
+            self._ratios.add(groups, attribute, column, fooled, weight)
+
+    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+        return self._ratios.compute(resamples=resamples, seed=seed)
+
+    def reset(self) -> None:
+        self._ratios.reset()
+
+
+class StrengthCurve:
+    """Deception as the edit grows from nothing to full, in [0, 1]; higher is better.
+
+    A row for each attribute and a column for each strength, in both directions together, among
+    images whose factual the judge reads right. All strengths are asked of the same images.
+
+    Args:
+        attributes: The K names.
+        strengths: In [0, 1].
+        trusted: Of each attribute, whether the judge can be believed.
+    """
+
+    def __init__(
+        self,
+        attributes: Sequence[str],
+        strengths: Sequence[float] = (0.25, 0.5, 0.75, 1.0),
+        trusted: Sequence[bool] | None = None,
+    ) -> None:
+        self.strengths = tuple(strengths)
+        self._ratios = MeanOver(attributes, [f"{s:g}" for s in strengths], trusted, share=True)
+
+    def update(
+        self,
+        attribute: str,
+        strength: float,
+        labels: Groups,
+        before: Groups,
+        after: Groups,
+        groups: Groups,
+    ) -> None:
+        """Add flips carried out so far; the other arguments are those of `Deception.update`."""
+        fooled, right = _fooled(labels, before, after)
+        self._ratios.add(groups, attribute, f"{strength:g}", fooled, right)
+
+    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+        return self._ratios.compute(resamples=resamples, seed=seed)
+
+    def reset(self) -> None:
+        self._ratios.reset()
+
+
+class Preservation:
+    """Share of the other attributes whose reading stays, in [0, 1]; higher is better.
+
+    Args:
+        attributes: The K names.
+        trusted: Of each, whether the judge can be believed; the others count neither as edited
+            in the mean nor as read.
+        exclusive: Groups of names of which at most one is 1: setting one moves the others rightly,
+            so they are not among its *other* attributes.
+    """
+
+    def __init__(
+        self,
+        attributes: Sequence[str],
+        trusted: Sequence[bool] | None = None,
+        exclusive: Sequence[Sequence[str]] = (),
+    ) -> None:
+        self.attributes = tuple(attributes)
+        self.trusted = np.array(trusted if trusted is not None else [True] * len(self.attributes))
+        self.counts = _others(self.attributes, exclusive) & self.trusted
+        self._sums = GroupedSums(len(self.attributes), len(self.attributes) + 1)
+
+    def update(self, attribute: str, before: Groups, after: Groups, groups: Groups) -> None:
+        """Add counterfactuals in which ``attribute`` was set.
+
+        Args:
+            attribute: The attribute that was set.
+            before: ``(B, K)`` bool, the judge's answers on the factuals.
+            after: ``(B, K)`` bool, on the counterfactuals.
+            groups: ``(B,)``.
+        """
+        moved = array(before).astype(bool) != array(after).astype(bool)
+        one = np.ones((len(moved), 1))
+        self._sums.add(array(groups), np.concatenate([moved, one], 1), (self._row(attribute),))
+
+    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+        """One column, ``kept``; a row for each attribute that was set, and the mean."""
+        counts, use = self.counts, self.trusted
+
+        def statistic(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+            moved = (t[..., :-1] * counts).sum(-1) / counts.sum(1)
+            kept = 1 - moved / t[..., -1]
+            each = kept[..., None]
+            return np.concatenate([each, mean_of_known(each, use)], axis=-2)
+
+        n = self._n()
+        total = np.concatenate([n, n[use].sum(keepdims=True)])[:, None]
+        cells = estimates(
+            self._sums.sums(), statistic, total, share=True, resamples=resamples, seed=seed
+        )
+        return Table((*self.attributes, MEAN), (KEPT,), cells, self._doubted())
+
+    def confusion(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+        """Which reading moved: a row for each attribute set, a column for each attribute read.
+
+        On the diagonal stands how often the edit was seen; off it, lower is better.
+        """
+        cells = estimates(
+            self._sums.sums(),
+            lambda t: t[..., :-1] / t[..., -1:],
+            self._n()[:, None],
+            share=True,
+            resamples=resamples,
+            seed=seed,
+        )
+        return Table(self.attributes, self.attributes, cells, self._doubted())
+
+    def reset(self) -> None:
+        self._sums.reset()
+
+    def _row(self, attribute: str) -> int:
+        return self.attributes.index(attribute)
+
+    def _n(self) -> npt.NDArray[np.int64]:
+        return np.asarray(self._sums.sums()[..., -1].sum(0).round(), dtype=np.int64)
+
+    def _doubted(self) -> tuple[str, ...]:
+        return tuple(a for a, t in zip(self.attributes, self.trusted, strict=True) if not t)
+
+
+def _others(
+    attributes: tuple[str, ...], exclusive: Sequence[Sequence[str]]
+) -> npt.NDArray[np.bool_]:
+    """``(K, K)``: is l one of the other attributes where k is set?"""
+    result = ~np.eye(len(attributes), dtype=bool)
+    for group in exclusive:
+        inside = np.array([a in group for a in attributes])
+        result &= ~(inside[:, None] & inside[None, :])
+    return result
+
+
+def _fooled(
+    labels: Groups, before: Groups, after: Groups
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Was the flip seen, and was the factual read right?"""
+    y = array(labels)
+    seen = array(after).astype(bool) == (y == 0)
+    right = (y >= 0) & (array(before).astype(bool) == (y == 1))
+    return np.asarray(seen), np.asarray(right)

@@ -1,0 +1,220 @@
+"""Abduction, action, prediction, and what a user may pass."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cdvae_gan import CDVAEGAN, InputError, ModelConfig
+from cdvae_gan.counterfactual import abduct, act, parse_do, transport
+from cdvae_gan.images import to_float
+from cdvae_gan.networks.decoder import Drawing
+
+NAMES = ("Smile", "Glasses", "Black", "Blond")
+EXCLUSIVE = (("Black", "Blond"),)
+
+
+@pytest.fixture(scope="module")
+def model() -> CDVAEGAN:
+    torch.manual_seed(0)
+    config = ModelConfig(NAMES, image_size=32, z_dim=8, width=8, exclusive=EXCLUSIVE)
+    return CDVAEGAN(config).eval()
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1)
+    return to_float(torch.randint(0, 256, (5, 3, 32, 32), generator=generator, dtype=torch.uint8))
+
+
+def test_doing_nothing_returns_the_input_bit_for_bit(model: CDVAEGAN, x: torch.Tensor) -> None:
+    result = model.counterfactual(x, do={}, detail=1.0)
+    assert torch.equal(result.images, x)
+    assert torch.equal(result.factual, x)
+    assert result.mask.abs().max() == 0
+
+
+def test_asking_for_what_is_there_returns_the_input_bit_for_bit(
+    model: CDVAEGAN, x: torch.Tensor
+) -> None:
+    result = model.counterfactual(x, do={"Smile": 1}, attributes={"Smile": 1})
+    assert torch.equal(result.images, x)
+
+
+def test_a_flip_changes_the_picture_and_stays_in_range(model: CDVAEGAN, x: torch.Tensor) -> None:
+    result = model.counterfactual(x, do={"Smile": "flip"})
+    assert (result.images - x).abs().flatten(1).mean(1).min() > 1e-4
+    assert result.images.abs().max() <= 1
+
+
+def test_without_detail_the_answer_is_plain_decoding(model: CDVAEGAN, x: torch.Tensor) -> None:
+    result = model.counterfactual(x, do={"Smile": 1}, detail=0.0)
+    with torch.no_grad():
+        q = model.posterior(x)
+        a = (q.a.base_dist.probs > 0.5).float()
+        a[:, 0] = 1
+        assert q.u is not None
+        expected = model.decode(q.z.base_dist.loc, a, q.u.base_dist.loc)
+    assert torch.allclose(result.images, expected, atol=1e-5)
+
+
+def test_no_label_is_needed_and_a_label_wins_over_what_is_read(
+    model: CDVAEGAN, x: torch.Tensor
+) -> None:
+    read = abduct(model, x)
+    given = torch.full((5, 4), -1.0)
+    given[:, 0] = 1 - read.a[:, 0]
+    told = abduct(model, x, given)
+    assert torch.equal(told.a[:, 0], given[:, 0])
+    assert torch.equal(told.a[:, 1:], read.a[:, 1:])
+    assert torch.equal(told.probabilities[:, 0], given[:, 0])
+
+
+def test_transport_keeps_detail_where_the_mask_is_closed_and_drops_it_where_open() -> None:
+    x = torch.full((1, 3, 2, 2), 0.5)
+    location = torch.full((1, 3, 2, 2), 0.1)
+    closed = torch.zeros(1, 1, 2, 2)
+    opened = closed.clone()
+    opened[..., 0] = 50.0
+    image, mask = transport(
+        x, Drawing(location, closed), Drawing(location - 0.3, opened), detail=1.0
+    )
+    assert mask[0, 0].tolist() == [[1.0, 0.0], [1.0, 0.0]]
+    assert torch.allclose(image[..., 0], torch.tensor(-0.2))
+    assert torch.allclose(image[..., 1], torch.tensor(0.2))
+
+
+def test_flips_and_values_and_strengths_act_on_their_own_attribute_only() -> None:
+    a = torch.tensor([[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    assert act(a, {"Smile": "flip"}, NAMES).a[:, 0].tolist() == [1, 0]
+    assert act(a, {"Glasses": 0}, NAMES).a[:, 1].tolist() == [0, 0]
+    assert act(a, {"Glasses": 0.25}, NAMES).a[:, 1].tolist() == [0.25, 0.25]
+    half = act(a, {"Smile": "flip"}, NAMES, strength=0.5).a
+    assert half[:, 0].tolist() == [0.5, 0.5]
+    assert torch.equal(half[:, 1:], a[:, 1:])
+
+
+def test_an_exclusive_attribute_gives_way_and_that_is_reported() -> None:
+    a = torch.tensor([[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    action = act(a, {"Blond": 1}, NAMES, EXCLUSIVE)
+    assert action.a[:, 2:].tolist() == [[0, 1], [0, 1]]
+    assert action.resolved == ("Black gives way to Blond in 1 of 2 images",)
+    assert act(a, {"Black": 0}, NAMES, EXCLUSIVE).resolved == ()
+
+
+def test_two_exclusive_attributes_cannot_both_be_asked_for() -> None:
+    with pytest.raises(InputError, match="Black and Blond exclude each other"):
+        act(torch.zeros(1, 4), {"Black": 1, "Blond": 1}, NAMES, EXCLUSIVE)
+
+
+@pytest.mark.parametrize(
+    ("do", "message"),
+    [
+        ({"Smiel": 1}, "did you mean 'Smile'"),
+        ({"Smile": 1.5}, r"Smile must be a number in \[0, 1\]"),
+        ({"Smile": "on"}, 'or "flip"'),
+        ({"Smile": float("nan")}, "Smile must be a number"),
+    ],
+)
+def test_a_wrong_intervention_is_refused_in_one_line(
+    model: CDVAEGAN, x: torch.Tensor, do: dict[str, float | str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        model.counterfactual(x, do=do)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(1, 3, 64, 64), r"\(B, 3, 32, 32\)"),
+        (torch.zeros(3, 32, 32), r"\(B, 3, 32, 32\)"),
+        (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "float images"),
+        (torch.full((1, 3, 32, 32), 255.0), r"must lie in \[−1, 1\]"),
+        (torch.full((1, 3, 32, 32), float("nan")), r"must lie in \[−1, 1\]"),
+        ([], "no images"),
+        ("no_such_file.png", "no_such_file.png"),
+    ],
+)
+def test_wrong_images_are_refused(model: CDVAEGAN, images: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        model.counterfactual(images, do={})  # type: ignore[arg-type]
+
+
+def test_wrong_detail_and_strength_are_refused(model: CDVAEGAN, x: torch.Tensor) -> None:
+    with pytest.raises(InputError, match="detail"):
+        model.counterfactual(x, do={}, detail=2)
+    with pytest.raises(InputError, match="strength"):
+        model.counterfactual(x, do={"Smile": 1}, strength=-0.1)
+
+
+@pytest.mark.parametrize(
+    "labels", [{"Smile": 2}, {"Smile": [1, 0]}, {"Smiel": 1}, torch.zeros(5, 3)]
+)
+def test_wrong_labels_are_refused(model: CDVAEGAN, x: torch.Tensor, labels: object) -> None:
+    with pytest.raises(InputError):
+        model.counterfactual(x, do={}, attributes=labels)  # type: ignore[arg-type]
+
+
+def test_pictures_paths_and_lists_of_any_size_are_taken(model: CDVAEGAN, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 40, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels)
+    picture.save(tmp_path / "a.png")
+    one = model.counterfactual(picture, do={})
+    named = model.counterfactual([tmp_path / "a.png", str(tmp_path / "a.png")], do={})
+    assert len(one) == 1
+    assert named.names == ("a.png", "a.png")
+    assert torch.equal(named.factual[0], one.factual[0])
+    assert [p.size for p in named.pil()] == [(32, 32)] * 2
+
+
+def test_a_picture_of_the_models_size_comes_back_bit_for_bit(model: CDVAEGAN) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    result = model.counterfactual(Image.fromarray(pixels), do={})
+    assert np.array_equal(np.asarray(result.pil()[0]), pixels)
+
+
+def test_the_answer_does_not_depend_on_the_other_images_of_a_batch(
+    model: CDVAEGAN, x: torch.Tensor
+) -> None:
+    together = model.counterfactual(x, do={"Smile": "flip"}).images
+    alone = model.counterfactual(x[2:3], do={"Smile": "flip"}).images
+    assert torch.allclose(together[2:3], alone, atol=1e-5)
+
+
+def test_saving_writes_a_picture_and_what_was_asked_beside_it(
+    model: CDVAEGAN, x: torch.Tensor, tmp_path: Path
+) -> None:
+    result = model.counterfactual(x, do={"Smile": "flip", "Blond": 1})
+    path = result.save(tmp_path / "result.png")
+    assert Image.open(path).width > 3 * 32
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert told["do"] == {"Smile": "flip", "Blond": 1}
+    smile = told["images"][0]["attributes"]["Smile"]
+    assert smile["asked"] == pytest.approx(1 - round(smile["before"]))
+    assert result._repr_png_().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="no folder"):
+        result.save(tmp_path / "missing" / "result.png")
+    with pytest.raises(InputError, match="png"):
+        result.save(tmp_path / "result.xyz")
+
+
+def test_interventions_are_read_from_text() -> None:
+    texts = ["Smile=1", "Glasses=flip", "Blond=0.5"]
+    assert parse_do(texts, NAMES) == {"Smile": 1.0, "Glasses": "flip", "Blond": 0.5}
+
+
+@pytest.mark.parametrize("text", ["Smile", "=1", "Smile=", "Smile=maybe", "Smile=2", "Smiel=1"])
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(InputError):
+        parse_do([text], NAMES)
+
+
+def test_an_attribute_set_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="twice"):
+        parse_do(["Smile=1", "Smile=0"], NAMES)

@@ -1,0 +1,382 @@
+"""Training: what is drawn, in which order, what a run leaves, and that it may break anywhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import cdvae_gan
+from cdvae_gan import CDVAEGAN, InputError, ModelConfig, objective
+from cdvae_gan.data import AttributeDataset, Batch, open_dataset
+from cdvae_gan.training import Limits, TrainConfig, train
+from cdvae_gan.training.augmentation import Augmentation
+from cdvae_gan.training.callbacks import Validation
+from cdvae_gan.training.interventions import (
+    InterventionSampler,
+    rarity,
+    sample_weights,
+    weighted_prevalence,
+)
+from cdvae_gan.training.module import TrainingModule
+from cdvae_gan.training.order import StepBatches
+from cdvae_gan.training.precision import choose_precision
+
+SPEC = "avatars:n=60,seed=5,validation=0.2"
+NAMES = ["Glasses", "Smile", "Hat"]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> AttributeDataset:
+    cache = tmp_path_factory.mktemp("cache")
+    return open_dataset(SPEC, size=32, attributes=NAMES, cache_dir=cache)
+
+
+def tiny(preset: str = "default", **changes: object) -> TrainConfig:
+    config = TrainConfig.from_preset(preset, batch_size=8)  # type: ignore[arg-type]
+    return replace(config, **{"width": 4, "z_dim": 4, **changes})  # type: ignore[arg-type]
+
+
+def quick(data: AttributeDataset, out: Path, steps: int, **options: object) -> CDVAEGAN:
+    options = {"precision": "32", "config": tiny(), "validate_every": 1000, **options}
+    return train(data, out, Limits(steps=steps), **options)  # type: ignore[arg-type]
+
+
+# -- what is drawn ---------------------------------------------------------------------------------
+
+
+def test_rare_values_count_by_their_rarity_up_to_a_cap() -> None:
+    values = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    prevalence = torch.tensor([0.25, 0.02])
+    expected = torch.tensor([[4.0, 1 / 0.98], [1 / 0.75, 8.0]])
+    assert torch.allclose(rarity(values, prevalence, cap=8.0), expected)
+
+
+def test_unknown_labels_count_neither_for_frequencies_nor_for_rarity() -> None:
+    labels = torch.tensor([[1, -1], [0, -1], [0, 1], [0, 0]])
+    assert weighted_prevalence(labels, torch.ones(4)).tolist() == pytest.approx([0.25, 0.5])
+    assert sample_weights(labels, cap=8.0).tolist() == pytest.approx([4, 4 / 3, 2, 2])
+
+
+def test_either_value_of_a_rare_attribute_is_asked_for_about_equally_often() -> None:
+    torch.manual_seed(0)
+    prevalence = torch.tensor([0.06, *[0.5] * 13])
+    a = (torch.rand(20_000, 14) < prevalence).float()
+    drawn = InterventionSampler(prevalence)(a)
+    flipped = drawn.changed & (drawn.changed.sum(1, keepdim=True) == 1)
+    put_on = (flipped[:, 0] & (a[:, 0] == 0)).sum()
+    taken_off = (flipped[:, 0] & (a[:, 0] == 1)).sum()
+    assert 0.5 < float(put_on / taken_off) < 2
+
+
+def test_interventions_change_something_and_say_what() -> None:
+    torch.manual_seed(0)
+    a = (torch.rand(400, 3) < 0.5).float()
+    drawn = InterventionSampler(torch.full((3,), 0.5), partial=0.3)(a)
+    assert torch.equal(drawn.changed, drawn.a != a)
+    assert drawn.changed.any(dim=1).float().mean() > 0.75
+    rows = torch.arange(400)
+    moved = drawn.changed.any(dim=1)
+    assert drawn.changed[rows, drawn.attribute][moved].all()
+    fractional = ((drawn.a > 0) & (drawn.a < 1)).any(dim=1)
+    assert torch.equal(fractional, moved & ~drawn.whole)
+
+
+def test_interventions_respect_exclusive_attributes() -> None:
+    torch.manual_seed(0)
+    a = torch.zeros(500, 3)
+    a[torch.arange(500), torch.randint(0, 2, (500,))] = 1
+    drawn = InterventionSampler(torch.full((3,), 0.4), exclusive=[[0, 1]])(a)
+    assert (drawn.a[:, 0] + drawn.a[:, 1]).max() <= 1
+
+
+def test_an_augmentation_does_the_same_to_real_and_drawn_images() -> None:
+    augmentation = Augmentation.draw(4)
+    x = torch.rand(4, 3, 32, 32) * 2 - 1
+    assert torch.equal(augmentation(x), augmentation(x.clone()))
+    assert not torch.equal(augmentation(x), Augmentation.draw(4)(x))
+    x.requires_grad_()
+    augmentation(x).sum().backward()
+    assert x.grad is not None
+    assert (x.grad.abs() > 0).float().mean() > 0.8
+
+
+# -- the order -------------------------------------------------------------------------------------
+
+
+def take(stream: StepBatches, n: int) -> list[Batch]:
+    return [batch for batch, _ in zip(stream, range(n), strict=False)]
+
+
+def test_the_order_depends_on_seed_step_and_process_alone(data: AttributeDataset) -> None:
+    weights = torch.ones(len(data))
+    unbroken = take(StepBatches(data, weights, 8, seed=1), 5)
+    later = take(StepBatches(data, weights, 8, seed=1, start=3), 2)
+    for a, b in zip(unbroken[3:], later, strict=True):
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.labels, b.labels)
+    for other in (
+        StepBatches(data, weights, 8, seed=2),
+        StepBatches(data, weights, 8, seed=1, rank=1),
+    ):
+        assert not torch.equal(take(other, 1)[0].images, unbroken[0].images)
+
+
+def test_images_are_drawn_by_weight(data: AttributeDataset) -> None:
+    weights = torch.zeros(len(data))
+    weights[7] = 1
+    (batch,) = take(StepBatches(data, weights, 8, seed=0), 1)
+    assert torch.equal(batch.images, data.batch([7] * 8).images)
+
+
+# -- a step ----------------------------------------------------------------------------------------
+
+
+def test_the_gradient_of_an_unlabelled_image_reaches_the_encoders_attributes(
+    data: AttributeDataset,
+) -> None:
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4))
+    config = tiny(discriminator="plain")
+    module = TrainingModule(model, config, torch.full((3,), 0.5), bf16=False)
+    images, labels = data.batch(range(8))
+    x = images.float() / 127.5 - 1
+
+    def gradient(labels: torch.Tensor) -> float:
+        model.zero_grad()
+        drawn = module._draw(x, labels)
+        drawn.reconstruction.square().sum().backward()
+        assert model.encoder.to_a.weight.grad is not None or (labels >= 0).all()
+        grad = model.encoder.to_a.weight.grad
+        return 0.0 if grad is None else float(grad.abs().sum())
+
+    assert gradient(torch.full_like(labels, -1)) > 0
+    assert gradient(labels) == 0
+
+
+def test_the_mixture_that_d_judges_is_what_the_configuration_says(data: AttributeDataset) -> None:
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4))
+    module = TrainingModule(model, tiny(discriminator="plain"), torch.full((3,), 0.5), bf16=False)
+    images, labels = data.batch(range(8))
+    x = images.float() / 127.5 - 1
+    with torch.no_grad():
+        drawn = module._draw(x, labels)
+    assert tiny().mixture.counts(8) == (5, 1, 1, 1)
+    assert torch.equal(drawn.fakes[:5], drawn.counterfactual[:5])
+    assert torch.equal(drawn.fakes[6], drawn.reconstruction[6])
+    assert torch.equal(drawn.asked[6], labels[6].float())
+    assert not drawn.changed[6:].any()
+
+
+# -- a run -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_run_leaves_a_model_and_all_that_tells_how_it_came_about(
+    data: AttributeDataset, tmp_path: Path, preset: str
+) -> None:
+    out = tmp_path / "run"
+    config = tiny(preset)
+    model = quick(data, out, 3, config=config, validate_every=2)
+    assert model.attributes == tuple(NAMES)
+    assert cdvae_gan.load(out).config == model.config
+    assert TrainConfig.from_json((out / "config.json").read_text()) == config
+    assert json.loads((out / "data.json").read_text())["fingerprint"] == data.fingerprint
+    assert json.loads((out / "environment.json").read_text())["bf16"] is False
+    looks = [json.loads(line) for line in (out / "validation.jsonl").read_text().splitlines()]
+    assert [look["step"] for look in looks] == [2, 3]
+    assert sorted(p.name for p in (out / "pictures").iterdir()) == [
+        "step_0000002.png",
+        "step_0000003.png",
+    ]
+    for name in ("checkpoints/last.ckpt", "logs/metrics.csv", "best/model.safetensors"):
+        assert (out / name).is_file(), name
+    assert list((out / "logs").glob("events.out.tfevents*"))
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_broken_run_goes_on_exactly(data: AttributeDataset, tmp_path: Path, preset: str) -> None:
+    """Same weights, bit for bit, as a run that was never broken; optimisers and D included."""
+    config = tiny(preset)
+    quick(data, tmp_path / "whole", 5, config=config)
+    quick(data, tmp_path / "broken", 2, config=config)
+    torch.manual_seed(999)
+    quick(data, tmp_path / "broken", 5, resume=True)
+    whole, broken = (
+        torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
+        for name in ("whole", "broken")
+    )
+    assert whole["global_step"] == broken["global_step"] == 5
+    assert whole["state_dict"].keys() == broken["state_dict"].keys()
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(value, broken["state_dict"][name]), name
+    for a, b in zip(whole["optimizer_states"], broken["optimizer_states"], strict=True):
+        for i, state in a["state"].items():
+            for name, value in state.items():
+                assert torch.equal(value, b["state"][i][name])
+
+
+def test_seeds_differ_and_repeat(data: AttributeDataset, tmp_path: Path) -> None:
+    def weights(name: str, seed: int) -> torch.Tensor:
+        quick(data, tmp_path / name, 1, config=tiny("paper", seed=seed))
+        stored = load_file(tmp_path / name / "model" / "model.safetensors")
+        return stored["encoder.to_z.weight"]
+
+    first = weights("a", 1)
+    assert torch.equal(first, weights("b", 1))
+    assert not torch.equal(first, weights("c", 2))
+
+
+def test_unknown_labels_train_the_same_model(data: AttributeDataset, tmp_path: Path) -> None:
+    labels = np.array(data.labels)
+    labels[::2] = -1
+    model = quick(replace(data, labels=labels), tmp_path / "run", 2)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_epochs_and_steps_and_time_limit_a_run(data: AttributeDataset, tmp_path: Path) -> None:
+    assert Limits(epochs=2).last_step(images=48, images_per_step=8) == 12
+    assert Limits(epochs=2, steps=5).last_step(images=48, images_per_step=8) == 5
+    assert Limits(seconds=1).last_step(images=48, images_per_step=8) is None
+    config = tiny("paper")
+    train(data, tmp_path / "run", Limits(seconds=0.01), config, precision="32")
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 1 <= state["global_step"] <= 3
+
+
+def test_a_run_that_cannot_be_meant_is_refused(data: AttributeDataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="when to stop"):
+        train(data, tmp_path / "a", Limits())
+    with pytest.raises(InputError, match="holds no run"):
+        quick(data, tmp_path / "a", 1, resume=True)
+    quick(data, tmp_path / "a", 1, config=tiny("paper"))
+    with pytest.raises(InputError, match="holds a run already"):
+        quick(data, tmp_path / "a", 1)
+    with pytest.raises(InputError, match="begun on other data"):
+        quick(data.select(NAMES[:2]), tmp_path / "a", 2, resume=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write the run"):
+        quick(data, tmp_path / "file" / "run", 1)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
+    data: AttributeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick(data, tmp_path / "run", 2, config=tiny("paper"))
+    before = (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes()
+    monkeypatch.setattr(objective, "reconstruction", lambda x, y, s: (x - y).sum() * float("nan"))
+    with pytest.raises(InputError, match="loss became nan at step 3"):
+        quick(data, tmp_path / "run", 5, resume=True)
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").read_bytes() == before
+
+
+def test_drawings_that_all_become_alike_stop_the_run(
+    data: AttributeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contrasts = iter([0.5, 0.6, 0.01])
+    figures = {"val/flips_read": 0.5, "val/others_kept": 0.5, "val/score": 0.5}
+    monkeypatch.setattr(
+        Validation, "measure", lambda *_: {**figures, "val/contrast": next(contrasts)}
+    )
+    with pytest.raises(InputError, match=r"collapsed at step 3: .* fell from 0.60 to 0.01"):
+        quick(data, tmp_path / "run", 5, config=tiny("paper"), validate_every=1)
+
+
+# -- killed, and on several processes --------------------------------------------------------------
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from dataclasses import replace
+import torch
+from cdvae_gan.data import open_dataset
+from cdvae_gan.training import Limits, TrainConfig, callbacks, train
+
+if __name__ == "__main__":
+    out, cache, steps, devices = sys.argv[1:5]
+    callbacks.Checkpoints.__init__.__defaults__ = (0.0,)
+
+    def keep_weights(self, trainer, module):
+        torch.save(dict(module.named_parameters()), Path(out) / f"rank{trainer.global_rank}.pt")
+
+    callbacks.FiniteLoss.on_train_end = keep_weights
+    data = open_dataset(
+        "avatars:n=60,seed=5,validation=0.2", size=32, attributes=["Glasses", "Smile", "Hat"],
+        cache_dir=cache,
+    )
+    config = replace(TrainConfig.from_preset("default", batch_size=8), width=4, z_dim=4)
+    train(
+        data, out, Limits(steps=int(steps)), config, precision="32", accelerator="cpu",
+        devices=int(devices), validate_every=1000, resume="--resume" in sys.argv,
+    )
+"""
+
+
+def start(tmp_path: Path, steps: int, devices: int = 1, *more: str) -> subprocess.Popen[str]:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    arguments = [str(tmp_path / "run"), str(tmp_path / "cache"), str(steps), str(devices), *more]
+    return subprocess.Popen(
+        [sys.executable, str(script), *arguments], stderr=subprocess.PIPE, text=True
+    )
+
+
+def step_of(run: Path) -> int:
+    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return int(state["global_step"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_at_any_moment_a_run_can_go_on(
+    data: AttributeDataset, tmp_path: Path, number: signal.Signals
+) -> None:
+    process = start(tmp_path, 100_000)
+    checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    deadline = time.monotonic() + 120
+    while not checkpoint.is_file() and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    os.kill(process.pid, number)
+    process.wait(120)
+    reached = step_of(tmp_path / "run")
+    assert reached >= 1
+    if number == signal.SIGTERM:
+        assert process.returncode == 0
+    again = start(tmp_path, reached + 2, 1, "--resume")
+    assert again.wait(120) == 0, again.communicate()[1]
+    assert step_of(tmp_path / "run") == reached + 2
+
+
+def test_two_processes_train_one_model(tmp_path: Path) -> None:
+    process = start(tmp_path, 3, 2)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    assert step_of(tmp_path / "run") == 3
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["processes"] == 2
+    first, second = (
+        torch.load(tmp_path / "run" / f"rank{rank}.pt", weights_only=False) for rank in (0, 1)
+    )
+    for name, value in first.items():
+        assert value.isfinite().all(), name
+        # They saw different photos: only averaged gradients make their weights equal.
+        assert torch.equal(value, second[name]), name
+
+
+# -- precision -------------------------------------------------------------------------------------
+
+
+def test_precision_is_as_asked_or_probed_with_a_reason() -> None:
+    cpu = torch.device("cpu")
+    assert choose_precision("bf16", cpu).bf16 is True
+    assert choose_precision("32", cpu).bf16 is False
+    assert "times as fast" in choose_precision("auto", cpu).reason
