@@ -75,18 +75,30 @@ def test_no_label_is_needed_and_a_label_wins_over_what_is_read(
     assert torch.equal(told.probabilities[:, 0], given[:, 0])
 
 
+def flat(*columns: float) -> torch.Tensor:
+    """A picture of two rows and these columns, one channel."""
+    return torch.tensor(columns).expand(1, 1, 2, len(columns)).contiguous()
+
+
 def test_transport_keeps_detail_where_the_mask_is_closed_and_drops_it_where_open() -> None:
-    x = torch.full((1, 3, 2, 2), 0.5)
-    location = torch.full((1, 3, 2, 2), 0.1)
-    closed = torch.zeros(1, 1, 2, 2)
-    opened = closed.clone()
-    opened[..., 0] = 50.0
-    image, mask = transport(
-        x, Drawing(location, closed), Drawing(location - 0.3, opened), detail=1.0
+    x, location, none = flat(0.5, 0.5), flat(0.1, 0.1), torch.zeros(1, 0, 2, 2)
+    moved = transport(
+        x,
+        Drawing(location, flat(0.0, 0.0), none),
+        Drawing(location - 0.3, flat(50.0, 0.0), none),
+        detail=1.0,
     )
-    assert mask[0, 0].tolist() == [[1.0, 0.0], [1.0, 0.0]]
-    assert torch.allclose(image[..., 0], torch.tensor(-0.2))
-    assert torch.allclose(image[..., 1], torch.tensor(0.2))
+    assert moved.mask[0, 0, 0].tolist() == [1, 0]
+    assert torch.allclose(moved.image, flat(-0.2, 0.2))
+    assert moved.gate.min() == 1
+
+
+def test_transport_leaves_the_photo_alone_where_the_gate_is_closed() -> None:
+    x, location, shut = flat(0.5, 0.5), flat(0.1, 0.1), flat(0.0, 0.0)
+    drawings = Drawing(location, shut, shut), Drawing(location - 0.3, shut, flat(50.0, 0.0))
+    assert torch.allclose(transport(x, *drawings, detail=1.0).image, flat(0.2, 0.5))
+    plain = transport(x, *drawings, detail=0.0).image
+    assert torch.allclose(plain, location - 0.3), "without detail it is plain decoding everywhere"
 
 
 def test_flips_and_values_and_strengths_act_on_their_own_attribute_only() -> None:

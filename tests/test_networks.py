@@ -21,7 +21,7 @@ def test_encoder_and_decoder_fit_together_at_every_size(size: int) -> None:
     assert e.a_logits.shape == (2, K)
     assert e.u_mean is not None
     assert e.u_mean.shape == (2, U, size // 4, size // 4)
-    drawing = Decoder(size, K, Z, U, M, WIDTH)(e.z_mean, torch.zeros(2, K), e.u_mean)
+    drawing = Decoder(size, K, Z, U, M, 1, WIDTH)(e.z_mean, torch.zeros(2, K), e.u_mean)
     assert drawing.location.shape == x.shape
     assert drawing.location.abs().max() <= 1
     assert drawing.mask_logits.shape == (2, M, size, size)
@@ -34,7 +34,7 @@ def test_without_a_spatial_latent_the_encoder_says_nothing_of_it() -> None:
 
 
 def test_the_decoder_takes_a_missing_u_for_its_prior_mean() -> None:
-    decoder = Decoder(32, K, Z, U, M, WIDTH).eval()
+    decoder = Decoder(32, K, Z, U, M, 1, WIDTH).eval()
     z, a = torch.randn(2, Z), torch.zeros(2, K)
     without = decoder(z, a).location
     assert torch.equal(without, decoder(z, a, torch.zeros(2, U, 8, 8)).location)
@@ -42,12 +42,12 @@ def test_the_decoder_takes_a_missing_u_for_its_prior_mean() -> None:
 
 
 def test_every_parameter_of_encoder_and_decoder_is_trained() -> None:
-    encoder, decoder = Encoder(32, K, Z, U, WIDTH), Decoder(32, K, Z, U, M, WIDTH)
+    encoder, decoder = Encoder(32, K, Z, U, WIDTH), Decoder(32, K, Z, U, M, 1, WIDTH)
     e = encoder(torch.randn(4, 3, 32, 32))
     assert e.u_mean is not None
     assert e.u_log_variance is not None
     drawing = decoder(e.z_mean, e.a_logits.sigmoid(), e.u_mean)
-    parts = (drawing.location, drawing.mask_logits, e.z_log_variance, e.u_log_variance)
+    parts = (*drawing, e.z_log_variance, e.u_log_variance)
     sum(p.square().sum() for p in parts).backward()
     for module in (encoder, decoder):
         for name, p in module.named_parameters():

@@ -6,11 +6,21 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["CDVAEGAN", "Counterfactuals", "InputError", "ModelConfig", "load", "open_dataset"]
+__all__ = [
+    "CDVAEGAN",
+    "Counterfactuals",
+    "EditedPhoto",
+    "InputError",
+    "ModelConfig",
+    "edit",
+    "load",
+    "open_dataset",
+]
 
 if TYPE_CHECKING:
     from cdvae_gan.counterfactual import Counterfactuals
     from cdvae_gan.data import open_dataset
+    from cdvae_gan.editing import EditedPhoto, edit
     from cdvae_gan.errors import InputError
     from cdvae_gan.model import CDVAEGAN, ModelConfig, load
 else:
@@ -18,8 +28,10 @@ else:
     _HOMES = {
         "CDVAEGAN": "model",
         "Counterfactuals": "counterfactual",
+        "EditedPhoto": "editing",
         "InputError": "errors",
         "ModelConfig": "model",
+        "edit": "editing",
         "load": "model",
         "open_dataset": "data",
     }

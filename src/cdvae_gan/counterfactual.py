@@ -2,10 +2,13 @@
 
     abduction    z = μ(x), u = μ_u(x);  a = 1[α(x) > ½] or the given label;  ε = x − G(z, u, a)
     action       a′ = do(a; S = s), s in {0, 1}, a strength in between, or "flip"
-    prediction   x′ = clip(G(z, u, a′) + κ (1 − m) ε)
+    prediction   x′ = clip((1 − κ) G(z, u, a′) + κ (x + g (G(z, u, a′) − G(z, u, a) − m ε)))
                  m  = 1 − exp(−Σ_c |M_c(a′) − M_c(a)|), 0 for a model without a mask
+                 g  = 1 − exp(−Σ_c |N_c(a′) − N_c(a)|), 1 for a model without a gate
 
-κ is ``detail``. Where nothing changes, G and M cancel, and with κ = 1 the answer is x itself.
+κ is ``detail``; without mask and gate this is G(z, u, a′) + κ ε. The gate says where the photo may
+change at all, the mask where its own detail must go. Where nothing changes, G, M and N cancel, and
+with κ = 1 the answer is x itself.
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ __all__ = [
     "Do",
     "ImageLike",
     "Labels",
+    "Transport",
     "abduct",
     "act",
     "as_batch",
@@ -69,6 +73,17 @@ class Abduction(NamedTuple):
     """G(z, u, a) and M(z, u, a)"""
 
 
+class Transport(NamedTuple):
+    """A photo with its change."""
+
+    image: Tensor
+    """``(B, 3, H, W)``: x′ before clipping"""
+    mask: Tensor
+    """``(B, 1, H, W)`` in [0, 1]: m, where the photo's own detail is dropped"""
+    gate: Tensor
+    """``(B, 1, H, W)`` in [0, 1]: g, where the photo may change"""
+
+
 class Action(NamedTuple):
     """An intervention carried out on a batch of attribute vectors."""
 
@@ -78,10 +93,8 @@ class Action(NamedTuple):
     """What was switched off because it excludes an attribute that was switched on, in words"""
 
 
-def transport(
-    x: Tensor, factual: Drawing, counterfactual: Drawing, detail: float
-) -> tuple[Tensor, Tensor]:
-    """Carry the detail ε = x − G(a) over to G(a′), except where the mask opens.
+def transport(x: Tensor, factual: Drawing, counterfactual: Drawing, detail: float) -> Transport:
+    """Carry the detail ε = x − G(a) over to G(a′), except where the mask opens; only in the gate.
 
     Args:
         x: ``(B, 3, H, W)`` in [−1, 1].
@@ -90,12 +103,23 @@ def transport(
         detail: κ in [0, 1].
 
     Returns:
-        x′ before clipping, ``(B, 3, H, W)``, and the mask m, ``(B, 1, H, W)`` in [0, 1].
+        What is drawn, before clipping.
     """
-    difference = (counterfactual.mask_logits - factual.mask_logits).abs().sum(dim=1, keepdim=True)
-    mask = 1 - torch.exp(-difference)
-    dropped = (1 - detail * (1 - mask)) * (x - factual.location)
-    return x + (counterfactual.location - factual.location) - dropped, mask
+    mask = _opening(factual.mask_logits, counterfactual.mask_logits)
+    change = counterfactual.location - factual.location - mask * (x - factual.location)
+    if counterfactual.gate_logits.shape[1]:
+        gate = _opening(factual.gate_logits, counterfactual.gate_logits)
+        change = gate * change
+    else:
+        gate = torch.ones_like(mask)
+    kept = x + change
+    image = kept if detail == 1 else torch.lerp(counterfactual.location, kept, detail)
+    return Transport(image, mask, gate)
+
+
+def _opening(factual: Tensor, counterfactual: Tensor) -> Tensor:
+    """1 − exp(−Σ_c |difference of channel c|), ``(B, 1, H, W)`` in [0, 1)."""
+    return 1 - torch.exp(-(counterfactual - factual).abs().sum(dim=1, keepdim=True))
 
 
 def abduct(model: CDVAEGAN, x: Tensor, labels: Tensor | None = None) -> Abduction:
@@ -169,8 +193,8 @@ def predict(
         x′ ``(B, 3, H, W)`` in [−1, 1] and the mask ``(B, 1, H, W)`` in [0, 1].
     """
     drawing = model.decoder(abduction.z, a, abduction.u)
-    images, mask = transport(x, abduction.drawing, drawing, detail)
-    images = images.clamp(-1, 1)
+    drawn = transport(x, abduction.drawing, drawing, detail)
+    images, mask = drawn.image.clamp(-1, 1), drawn.mask * drawn.gate
     if detail == 1:
         # Arithmetic may round differently at different places of a batch; x itself does not.
         same = (a == abduction.a).all(dim=1)[:, None, None, None]

@@ -51,6 +51,7 @@ class ModelConfig:
     z_dim: int = 64
     u_channels: int = 8
     mask_channels: int = 4
+    gate_channels: int = 0
     width: int = 48
     prior: tuple[float, ...] = ()
     """π, the attributes' frequencies in the training data; ½ each where empty"""
@@ -66,7 +67,8 @@ class ModelConfig:
             raise InputError("a model needs at least one attribute, and no name twice")
         if self.image_size not in _SIZES:
             raise InputError(f"image_size must be one of {_SIZES}, not {self.image_size}")
-        if min(self.z_dim, self.width) < 1 or min(self.u_channels, self.mask_channels) < 0:
+        channels = (self.u_channels, self.mask_channels, self.gate_channels)
+        if min(self.z_dim, self.width) < 1 or min(channels) < 0:
             raise InputError("z_dim and width must be positive, channels not negative")
         if self.width % 2:
             raise InputError(f"width must be even, not {self.width}")
@@ -151,6 +153,7 @@ class CDVAEGAN(nn.Module):
             config.z_dim,
             config.u_channels,
             config.mask_channels,
+            config.gate_channels,
             config.width,
         )
         log_scale = torch.tensor(math.log(0.1 if config.scale is None else config.scale))
@@ -321,6 +324,8 @@ def exclusive_resolved(
 def shipped_models() -> list[str]:
     """The names of the models that come with the package."""
     root = resources.files("cdvae_gan") / "weights"
+    if not root.is_dir():
+        return []
     return sorted(f.name for f in root.iterdir() if f.is_dir() and (f / _CONFIG_FILE).is_file())
 
 

@@ -16,7 +16,8 @@ For E and G (every rate and likelihood is divided by D = 3·H·W, so weights hol
 | attribute_e     | so must q(a∣x′), E held fixed                                          |
 | consistency     | ‖μ(x′) − μ(x)‖², E held fixed                                          |
 | edit            | ‖x′ − x‖: an edit should be no larger than it must                     |
-| mask            | mean m: nor wider                                                      |
+| mask            | mean m: nor drop more of the photo's detail                            |
+| gate            | mean g: nor be wider                                                   |
 
 For D: the adversarial loss on both kinds of logits, C's cross-entropy on real images, and R1.
 """
@@ -68,12 +69,21 @@ class Weights:
     consistency: float = 0.1
     edit: float = 4.0
     mask: float = 0.3
+    gate: float = 0.3
 
     @classmethod
     def paper(cls) -> Weights:
         """The plain form: VAE and GAN terms, attributes and disentanglement, nothing on edits."""
         return cls(
-            z_rate=1.0, u_rate=0.0, features=0.0, branch=0.0, attribute_e=0.0, consistency=0.0, edit=0.0, mask=0.0
+            z_rate=1.0,
+            u_rate=0.0,
+            features=0.0,
+            branch=0.0,
+            attribute_e=0.0,
+            consistency=0.0,
+            edit=0.0,
+            mask=0.0,
+            gate=0.0,
         )
 
     def total(self, terms: Mapping[str, Tensor]) -> Tensor:

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from cdvae_gan import __version__
-from cdvae_gan.cli import counterfactual, data, demo, info, sample, train, traverse
+from cdvae_gan.cli import counterfactual, data, demo, edit, info, judge, sample, train, traverse
 from cdvae_gan.cli.common import examples
 from cdvae_gan.errors import InputError
 
@@ -36,8 +36,10 @@ app = typer.Typer(
     ),
 )
 app.add_typer(data.app, name="data")
+app.add_typer(judge.app, name="judge")
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
+app.command(epilog=edit.EXAMPLES)(edit.edit)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=traverse.EXAMPLES)(traverse.traverse)
 app.command(epilog=info.EXAMPLES)(info.info)
@@ -115,5 +117,5 @@ def _verdict(error: BaseException) -> tuple[int, str]:
     if (usage := getattr(error, "format_message", None)) is not None:
         context = getattr(error, "ctx", None)
         command = context.command_path if context is not None else _NAME
-        return _WRONG_INPUT, f"{usage()} See {command} --help"
+        return _WRONG_INPUT, f"{usage().rstrip('. ')}; see {command} --help"
     return _ERROR, f"{type(error).__name__}: {error} (--debug shows where)"

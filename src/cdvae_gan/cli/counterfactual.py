@@ -53,7 +53,7 @@ EXAMPLES = examples(
 _BATCH = 64
 _READERS = 4  # a reader may hold a photo of 240 MB
 _LISTED = 10
-_NOTED = 3
+_NOTED = 6
 
 
 def counterfactual(
@@ -113,6 +113,9 @@ def counterfactual(
     """
     if out is None and grid is None and not as_json:
         raise InputError("say where to write: --out FOLDER, --grid FILE.png or both")
+    for option, value in (("--strength", strength), ("--detail", detail)):
+        if value is not None and not 0 <= value <= 1:
+            raise InputError(f"{option} must lie in [0, 1], not {value}")
     from cdvae_gan.images import find_images
 
     paths = find_images(inputs)
@@ -332,6 +335,10 @@ def _given_way(result: Counterfactuals, i: int, exclusive: Sequence[Sequence[str
     return sentences
 
 
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
 
@@ -383,13 +390,13 @@ class _Report:
         if self.total > _LISTED:
             console.print(f"and {self.total - _LISTED:,} more images; --json tells of each")
         for sentence, n in self.resolved.items():
-            console.print(f"{sentence} in {n:,} of {self.pictures:,} pictures")
+            console.print(f"{sentence} in {n:,} of {_counted(self.pictures, 'picture')}")
         if self.wanted:
             share = f"{self.read / self.wanted:.0%} of {self.wanted:,}"
             console.print(f"changes that the model itself reads as asked: {share}")
-        skipped = f"; {self.skipped:,} images left out" if self.skipped else ""
+        skipped = f"; {_counted(self.skipped, 'image')} left out" if self.skipped else ""
         if out is not None:
-            console.print(f"{self.pictures:,} pictures in {out}{skipped}", soft_wrap=True)
+            console.print(f"{_counted(self.pictures, 'picture')} in {out}{skipped}", soft_wrap=True)
 
 
 class _Figure:
@@ -416,7 +423,7 @@ class _Figure:
             [[row[0].factual, *(one.picture for one in row)] for row in rows],
             columns=["factual", *(f"do({i.label})" for i in self.job.interventions)],
             rows_labels=[row[0].path.name for row in rows],
-            notes=[[self._note(row[0]), *("\n".join(o.changes()) for o in row)] for row in rows],
+            notes=[[self._note(row[0]), *map(_cell_note, row)] for row in rows],
             title=f"Counterfactuals, with what the model reads{strength}{partial}",
         )
         write_picture(picture, path)
@@ -432,3 +439,11 @@ class _Figure:
         if len(names) > _NOTED:
             names = [n for n in names if one.before[n] > 0.5]
         return "\n".join(f"{n} {reading(one.before[n])}" for n in names)
+
+
+def _cell_note(one: _One) -> str:
+    """What the model reads of a counterfactual; short, as cells are narrow."""
+    names = list(one.intervention.do)
+    if len(names) == 1:
+        return f"{reading(one.before[names[0]])} → {reading(one.after[names[0]])}"
+    return "\n".join(f"{name} {reading(one.after[name])}" for name in names)

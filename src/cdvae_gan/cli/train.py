@@ -34,6 +34,8 @@ EXAMPLES = examples(
     "cdvae-gan train photos/ --preset paper --size 128 --epochs 50 --out runs/plain",
 )
 
+_SIZES = (32, 64, 128, 256)
+
 
 class PresetName(str, Enum):
     """How to train."""
@@ -119,6 +121,8 @@ def train(
     if resume:
         fixed = {"--preset": preset, "--batch-size": batch_size, "--seed": seed}
         names, size = _as_begun(out, names, size, fixed)
+    if size is not None and size not in _SIZES:
+        raise InputError(f"--size is one of {', '.join(map(str, _SIZES))}, not {size}")
     count = _devices(devices)
 
     from cdvae_gan.data import open_dataset

@@ -1,4 +1,4 @@
-"""The decoder G: draws the location G(z, u, a) of p(x | z, a) and the mask channels M(z, u, a).
+"""The decoder G: draws the location G(z, u, a) of p(x | z, a), and mask and gate channels M and N.
 
 The attributes and z enter at every resolution, as a scale and shift of the normalised features
 (FiLM, Perez et al. 2018), so that an attribute can act on shapes as well as on textures; the
@@ -24,6 +24,8 @@ class Drawing(NamedTuple):
     """``(B, 3, H, W)`` in [−1, 1]"""
     mask_logits: Tensor
     """``(B, m, H, W)``: M, of which only differences between two drawings have a meaning"""
+    gate_logits: Tensor
+    """``(B, n, H, W)``: N, likewise"""
 
 
 class _Block(nn.Module):
@@ -52,6 +54,7 @@ class Decoder(nn.Module):
         z_dim: d.
         u_channels: c, the channels of the spatial latent; 0 for none.
         mask_channels: m, the channels of M; 0 for none.
+        gate_channels: n, the channels of N; 0 for none.
         width: Channels at half the image's resolution.
     """
 
@@ -62,10 +65,12 @@ class Decoder(nn.Module):
         z_dim: int,
         u_channels: int,
         mask_channels: int,
+        gate_channels: int,
         width: int,
     ) -> None:
         super().__init__()
         self.u_channels = u_channels
+        self.channels_out = [3, mask_channels, gate_channels]
         doublings = (image_size // 4).bit_length() - 1
         widths = [width * min(2**i, 8) for i in range(doublings - 1, -1, -1)]
         code_dim = z_dim + n_attributes
@@ -82,7 +87,7 @@ class Decoder(nn.Module):
             nn.BatchNorm2d(width),
             nn.LeakyReLU(0.2, inplace=True),
         )
-        self.out = nn.Conv2d(width, 3 + mask_channels, 3, padding=1)
+        self.out = nn.Conv2d(width, sum(self.channels_out), 3, padding=1)
 
     def forward(self, z: Tensor, a: Tensor, u: Tensor | None = None) -> Drawing:
         """Draw from latents.
@@ -101,8 +106,8 @@ class Decoder(nn.Module):
                 h = torch.cat([h, self._spatial(u, h)], dim=1)
             h = block(h, code)
         h = F.interpolate(self.fine(h), scale_factor=2, mode="bilinear")
-        h = self.out(h).float()
-        return Drawing(torch.tanh(h[:, :3]), h[:, 3:])
+        location, mask, gate = self.out(h).float().split(self.channels_out, dim=1)
+        return Drawing(torch.tanh(location), mask, gate)
 
     def _spatial(self, u: Tensor | None, like: Tensor) -> Tensor:
         if u is None:

@@ -48,10 +48,13 @@ class TrainConfig:
     z_dim: int = 64
     u_channels: int = 8
     mask_channels: int = 4
+    gate_channels: int = 0
     width: int = 48
     scale: float | None = 0.05
     detail: float = 1.0
     discriminator: DiscriminatorKind = "projected"
+    discriminator_size: int = 96
+    """Side of the images that the projected discriminator's frozen network sees"""
     gan_loss: GanLoss = "hinge"
     r1: float = 0.0
     """Weight of the gradient penalty on real images; taken every 16 steps, 16 times as strong"""

@@ -53,6 +53,7 @@ class _Drawn(NamedTuple):
     counterfactual: Tensor
     """x′, ``(B, 3, H, W)``"""
     mask: Tensor
+    gate: Tensor
     fakes: Tensor
     """``(B, 3, H, W)``: the mixture that D judges; sample i was made from image i"""
     asked: Tensor
@@ -148,9 +149,9 @@ class TrainingModule(lightning.LightningModule):
             factual, other, prior = self._decode_together(
                 [(z, a, u), (z, wanted.a, u), (prior_z, prior_a, None)]
             )
-        cf, mask = transport(x, factual, other, self.config.detail)
+        moved = transport(x, factual, other, self.config.detail)
         # Beyond [−1, 1] by a little, so that the gradient survives where the photo is white.
-        cf = cf.clamp(-1.2, 1.2)
+        cf = moved.image.clamp(-1.2, 1.2)
         start_rec, start_prior = n_cf + n_plain, n_cf + n_plain + n_rec
         fakes = torch.cat(
             [
@@ -165,7 +166,19 @@ class TrainingModule(lightning.LightningModule):
         changed = torch.cat([wanted.changed[:start_rec], torch.zeros_like(kept, dtype=torch.bool)])
         attribute = torch.cat([wanted.attribute[:start_rec], self._interventions().attribute(kept)])
         whole = torch.cat([wanted.whole[:start_rec], torch.ones(len(kept), device=x.device) > 0])
-        return _Drawn(x, e, factual.location, cf, mask, fakes, asked, changed, attribute, whole)
+        return _Drawn(
+            x,
+            e,
+            factual.location,
+            cf,
+            moved.mask,
+            moved.gate,
+            fakes,
+            asked,
+            changed,
+            attribute,
+            whole,
+        )
 
     def _decode_together(
         self, parts: Sequence[tuple[Tensor, Tensor, Tensor | None]]
@@ -182,10 +195,8 @@ class TrainingModule(lightning.LightningModule):
         )
         sizes = [len(p[0]) for p in parts]
         return [
-            Drawing(location, mask)
-            for location, mask in zip(
-                drawing.location.split(sizes), drawing.mask_logits.split(sizes), strict=True
-            )
+            Drawing(*parts)
+            for parts in zip(*(channels.split(sizes) for channels in drawing), strict=True)
         ]
 
     def _sample_u(self, e: Encoding) -> Tensor | None:
@@ -294,6 +305,8 @@ class TrainingModule(lightning.LightningModule):
                 "edit": (drawn.counterfactual - drawn.x).abs().mean(),
                 "mask": drawn.mask.mean(),
             }
+            if c.gate_channels:
+                terms["gate"] = drawn.gate.mean()
             if e.u_mean is not None and e.u_log_variance is not None:
                 terms["u_rate"] = objective.gaussian_rate(e.u_mean, e.u_log_variance, pixels)
             if c.weights.branch:
@@ -364,7 +377,7 @@ def _discriminator(config: TrainConfig, image_size: int, n_attributes: int) -> D
     branches = config.weights.branch > 0
     if config.discriminator == "plain":
         return PlainDiscriminator(image_size, n_attributes, config.width, branches)
-    return ProjectedDiscriminator(n_attributes, branches)
+    return ProjectedDiscriminator(n_attributes, branches, config.discriminator_size)
 
 
 def _unconditional(verdict: Verdict) -> list[Tensor]:

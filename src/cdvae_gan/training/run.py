@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import signal
 import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -101,6 +102,7 @@ def train(
     Raises:
         InputError: For a folder in use or without a run, other data than the run began with, or a
             training that collapsed (its last checkpoint stays).
+        KeyboardInterrupt: After SIGINT (Ctrl-C), once the checkpoint is written.
     """
     out = Path(out)
     console = console or Console(quiet=True)
@@ -153,7 +155,10 @@ def train(
         )
         trainer.strategy.barrier()
     if signals.caught is not None:
-        console.print(f"stopped by a signal at step {trainer.global_step}; --resume goes on")
+        said = f"stopped by a signal at step {trainer.global_step}; --resume goes on"
+        if signals.caught == signal.SIGINT:
+            raise KeyboardInterrupt(said)
+        console.print(said)
     return load(out)
 
 
@@ -175,7 +180,7 @@ def _begin(
         if json.loads(data_path.read_text()) != described:
             raise InputError(f"the run in {str(out)!r} was begun on other data than {data.name}")
         return TrainConfig.from_json(config_path.read_text())
-    if rank_zero_only.rank:
+    if rank_zero_only.rank:  # type: ignore[attr-defined]
         return config or TrainConfig()
     if config_path.exists():
         raise InputError(f"{str(out)!r} holds a run already: --resume it, or choose another folder")
@@ -205,6 +210,7 @@ def _model_config(data: AttributeDataset, config: TrainConfig, labels: torch.Ten
         z_dim=config.z_dim,
         u_channels=config.u_channels,
         mask_channels=config.mask_channels,
+        gate_channels=config.gate_channels,
         width=config.width,
         prior=tuple(round(float(p), 5) for p in prior),
         exclusive=data.exclusive,

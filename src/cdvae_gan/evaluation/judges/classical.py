@@ -31,7 +31,7 @@ from cdvae_gan.evaluation.judges.trees import Forest
 __all__ = ["boosting_scores", "fit_boosting", "fit_svm", "svm_scores"]
 
 _BATCH = 512
-_WAVES = 2048
+_WAVES = 1024
 
 
 def fit_boosting(

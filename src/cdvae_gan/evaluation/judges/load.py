@@ -223,15 +223,15 @@ def _huggingface(
     folder: Path, attributes: Sequence[str] | None, device: str | torch.device
 ) -> Judge:
     try:
-        from transformers import AutoImageProcessor, AutoModelForImageClassification
+        transformers: Any = importlib.import_module("transformers")
     except ModuleNotFoundError:
         raise InputError(
             f"{str(folder)!r} is a Hugging Face model: to use it, pip install transformers"
         ) from None
     try:
         known = {"local_files_only": True, "trust_remote_code": False}
-        processor = AutoImageProcessor.from_pretrained(folder, **known)
-        network = AutoModelForImageClassification.from_pretrained(
+        processor = transformers.AutoImageProcessor.from_pretrained(folder, **known)
+        network = transformers.AutoModelForImageClassification.from_pretrained(
             folder, use_safetensors=True, **known
         )
     except (OSError, ValueError, KeyError) as error:

@@ -119,10 +119,11 @@ class MeanOver:
         self, groups: Groups, row: str, column: str, value: npt.ArrayLike, weight: npt.ArrayLike
     ) -> None:
         """Add ``value`` to the numerator where ``weight`` is not 0, and ``weight`` below it."""
-        w = np.asarray(weight, dtype=np.float64)
-        v = np.where(w != 0, np.asarray(value, dtype=np.float64) * w, 0)
+        who, v = array(groups), np.asarray(value, dtype=np.float64)
+        w = np.broadcast_to(np.asarray(weight, dtype=np.float64), who.shape)
+        top = np.where(w != 0, v * w, 0)
         where = (self.rows.index(row), self.columns.index(column))
-        self._sums.add(array(groups), np.stack([v, w], axis=1), where)
+        self._sums.add(who, np.stack([top, w], axis=1), where)
 
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
         sums = self._sums.sums()

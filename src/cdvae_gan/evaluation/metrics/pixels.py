@@ -28,7 +28,7 @@ __all__ = ["CHANGED", "L1", "Composition", "Minimality", "Reconstruction", "Reve
 L1, CHANGED, PSNR, SSIM = "L1", "changed", "PSNR", "SSIM"
 
 _VISIBLE = 2 * 10 / 255
-_RANGE = (-1.0, 1.0)
+_WINDOW = 5  # half of the 11 pixels of the Gaussian window
 
 
 class Composition:
@@ -110,7 +110,7 @@ class Reconstruction:
     """How well the model draws an image again from its latents alone, without its residual.
 
     Columns: ``L1`` in [0, 2], lower is better; ``PSNR`` in dB and ``SSIM`` in [−1, 1] (Wang et al.
-    2004), higher is better; the two are torchmetrics', averaged over images.
+    2004), higher is better; the two by torchmetrics, averaged over images.
     """
 
     def __init__(self) -> None:
@@ -119,11 +119,10 @@ class Reconstruction:
     def update(self, x: Tensor, drawn: Tensor, groups: Groups) -> None:
         """Add images ``(B, 3, H, W)`` in [−1, 1] and their reconstructions."""
         difference = _difference(x, drawn)
-        x, drawn = x.detach().float(), drawn.detach().float()
-        psnr = peak_signal_noise_ratio(drawn, x, data_range=_RANGE, reduction="none", dim=(1, 2, 3))
-        ssim = structural_similarity_index_measure(drawn, x, data_range=_RANGE, reduction="none")
-        assert isinstance(ssim, Tensor)
-        for column, values in ((L1, _mean(difference)), (PSNR, psnr), (SSIM, ssim)):
+        # Both are defined on intensities: black is 0, and the products in SSIM are of that.
+        x, drawn = (x.detach().float() + 1) / 2, (drawn.detach().float() + 1) / 2
+        psnr = peak_signal_noise_ratio(drawn, x, data_range=1.0, reduction="none", dim=(1, 2, 3))
+        for column, values in ((L1, _mean(difference)), (PSNR, psnr), (SSIM, _ssim(x, drawn))):
             self._means.add(groups, "image", column, values.cpu(), 1)
 
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
@@ -140,6 +139,15 @@ def _difference(x: Tensor, other: Tensor) -> Tensor:
             f"{tuple(other.shape)}"
         )
     return (x.detach().float() - other.detach().float()).abs()
+
+
+def _ssim(x: Tensor, drawn: Tensor) -> Tensor:
+    """SSIM of each image, over the windows that lie inside it, as Wang et al. define it."""
+    found = structural_similarity_index_measure(
+        drawn, x, data_range=1.0, reduction="none", return_full_image=True
+    )
+    inside = found[1][:, :, _WINDOW:-_WINDOW, _WINDOW:-_WINDOW]
+    return inside.mean(dim=(1, 2, 3))
 
 
 def _mean(difference: Tensor) -> Tensor:

@@ -1,0 +1,235 @@
+"""``cdvae-gan edit``: anyone's photo, of any size, with any number of faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from cdvae_gan.cli.common import (
+    Device,
+    JsonOutput,
+    Overwrite,
+    claim,
+    examples,
+    folder_for,
+    identities,
+    open_model,
+    output,
+    print_json,
+    reading,
+    refuse,
+    write_picture,
+)
+from cdvae_gan.errors import InputError
+
+if TYPE_CHECKING:
+    from cdvae_gan.editing import EditedPhoto
+
+__all__ = ["EXAMPLES", "edit"]
+
+EXAMPLES = examples(
+    "cdvae-gan edit photo.jpg --do Smiling=1",
+    "cdvae-gan edit party.jpg --do Eyeglasses=flip --face 2 --out party-glasses.png",
+    "cdvae-gan edit photo.jpg --do Blond_Hair=1 --strength 0.7 --compare blond.html",
+    "cdvae-gan edit --list",
+)
+
+
+def edit(
+    photo: Annotated[
+        Path | None,
+        typer.Argument(metavar="PHOTO", show_default=False, help="A photo of any size."),
+    ] = None,
+    do: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="What to set: 0, 1, between, or flip. Several together are one edit.",
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="A shipped model, a run's or a model's folder, or a hub id.")
+    ] = "celeba64",
+    face: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="N",
+            show_default="all",
+            help="Which faces: numbers from left to right (2, or 1,3), largest, or all.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="PHOTO-edited.png, here",
+            help="Where to: .png and .webp keep every bit that is not edited; .jpg is encoded "
+            "again at quality 95, which changes pixels everywhere, if invisibly.",
+        ),
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(help="How far to go from what is there to what is asked, 0 to 1.")
+    ] = 1.0,
+    detail: Annotated[
+        float | None,
+        typer.Option(
+            help="1 keeps all of the photo's detail that an edit leaves alone, 0 is plain "
+            "decoding, as coarse as the model. Default: the model's own."
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Also write a page with a before/after slider."),
+    ] = None,
+    show_aligned: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png", help="Also write the faces as the model sees and draws them."
+        ),
+    ] = None,
+    aligned: Annotated[
+        bool,
+        typer.Option(
+            "--aligned",
+            help="The photo is one face, cropped like CelebA's; 178×218 pixels are taken for such.",
+        ),
+    ] = False,
+    any_angle: Annotated[
+        bool,
+        typer.Option(
+            "--any-angle", help="Look for lying faces too where there are upright ones; slower."
+        ),
+    ] = False,
+    list_attributes: Annotated[
+        bool,
+        typer.Option("--list", help="List what the model can edit, and how well as measured."),
+    ] = False,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    as_json: JsonOutput = False,
+) -> None:
+    """Edit the faces of a photo and leave all else as it is, bit for bit.
+
+    Faces are found, turned upright, edited at the model's size, and what changed is put back.
+    EXIF data and ICC profile are kept.
+    """
+    if list_attributes:
+        _list(model, device, as_json)
+        return
+    if photo is None:
+        raise InputError("which photo? cdvae-gan edit PHOTO --do NAME=1 (--list shows the names)")
+    out = Path(f"{photo.stem}-edited.png") if out is None else out
+    _claim_all(photo, out, compare, show_aligned, overwrite)
+    network = open_model(model, device)
+    if not do:
+        raise InputError(f"nothing to do: add --do NAME=1, 0 or flip; {_known(network.attributes)}")
+
+    from cdvae_gan.counterfactual import parse_do
+    from cdvae_gan.editing import edit as edit_photo
+
+    result = edit_photo(
+        photo,
+        parse_do(do, network.attributes),
+        model=network,
+        faces=_faces(face),
+        strength=strength,
+        detail=detail,
+        aligned=aligned,
+        any_angle=any_angle,
+    )
+    result.save(out)
+    if compare is not None:
+        result.save_comparison(compare)
+    if show_aligned is not None:
+        write_picture(result.figure(), show_aligned)
+    for note in result.notes:
+        typer.echo(f"cdvae-gan: {note}", err=True)
+    if as_json:
+        print_json({"input": str(photo), "output": str(out), **result.to_dict()})
+    else:
+        _tell(result, [p for p in (out, compare, show_aligned) if p is not None])
+
+
+def _claim_all(
+    photo: Path, out: Path, compare: Path | None, show_aligned: Path | None, overwrite: bool
+) -> None:
+    """Before any work is done: may all files be written?"""
+    claim(out, [photo], overwrite=overwrite)
+    if show_aligned is not None:
+        claim(show_aligned, [photo], overwrite=overwrite)
+    if compare is not None:
+        if compare.suffix.lower() not in (".html", ".htm"):
+            raise InputError(f"--compare writes a page: give it a name in .html, not {compare}")
+        refuse([compare], identities([photo]), overwrite=overwrite)
+        folder_for(compare.parent)
+    if show_aligned is not None and show_aligned.resolve() == out.resolve():
+        raise InputError(f"--out and --show-aligned are both {out}: give two names")
+
+
+def _faces(texts: Sequence[str] | None) -> Literal["all", "largest"] | list[int]:
+    """What ``--face`` says."""
+    words = [w.strip() for text in texts or ["all"] for w in text.split(",") if w.strip()]
+    for name in ("all", "largest"):
+        if words == [name]:
+            return name
+    try:
+        return [int(word) for word in words]
+    except ValueError:
+        given = ",".join(words)
+        raise InputError(f"--face takes numbers, largest or all, not {given!r}") from None
+
+
+def _list(model: str, device: str, as_json: bool) -> None:
+    """The attributes, with the share of edits that deceived judges."""
+    from cdvae_gan.editing import measured_deception
+
+    attributes = open_model(model, device).attributes
+    measured = measured_deception(model)
+    if as_json:
+        print_json({"attributes": {name: measured.get(name) for name in attributes}})
+        return
+    table = Table("attribute", "deception")
+    for name in attributes:
+        table.add_row(name, reading(measured[name]) if name in measured else "not measured")
+    console = output()
+    console.print(table)
+    if measured:
+        console.print(
+            "deception: share of edits that classifiers which the model never met take for real"
+        )
+
+
+def _known(attributes: Sequence[str]) -> str:
+    return f"attributes are {', '.join(attributes)}"
+
+
+def _tell(result: EditedPhoto, files: Sequence[Path]) -> None:
+    """What was found, what the model reads before and after, and where it was written."""
+    table = Table("face", "place", "angle", "the model reads")
+    c = result.counterfactuals
+    for number, face in enumerate(result.faces, start=1):
+        left, top, right, bottom = face.box
+        place = f"{right - left} × {bottom - top} at {left}, {top}"
+        changes = "left as it is"
+        if number in result.edited:
+            i = result.edited.index(number)
+            pairs = ((n, c.attributes.index(n)) for n in c.do)
+            changes = "\n".join(
+                f"{n} {reading(float(c.before[i, k]))} → {reading(float(c.after[i, k]))}"
+                for n, k in pairs
+            )
+        table.add_row(str(number), place, f"{face.angle:.0f}°", changes)
+    console = output()
+    console.print(table)
+    for sentence in c.resolved:
+        console.print(sentence)
+    if (c.asked == (c.before > 0.5)).all():
+        console.print("nothing to change: the model reads all that was asked in the photo already")
+    if files[0].suffix.lower() in (".jpg", ".jpeg"):
+        console.print("JPEG: pixels outside of the edit are encoded again; .png keeps them")
+    for file in files:
+        console.print(f"written to {file}", soft_wrap=True)

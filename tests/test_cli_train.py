@@ -1,0 +1,255 @@
+"""The command line from data to a model: data check, train, and the demo with its figure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cdvae_gan.cli import main
+from cdvae_gan.data import open_dataset
+from cdvae_gan.errors import InputError
+from cdvae_gan.evaluation.truth import counterfactual_error
+from cdvae_gan.images import to_float, to_uint8
+from cdvae_gan.training.module import TrainingModule
+
+AVATARS = "avatars:n=64,validation=0.25"
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Cli:
+    """Calls the program, as the shell does, in this process."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self.capsys = capsys
+
+    def __call__(self, *args: object) -> Result:
+        self.capsys.readouterr()
+        code = main([str(a) for a in args])
+        return Result(code, *self.capsys.readouterr())
+
+    def refused(self, *args: object) -> str:
+        result = self(*args)
+        assert result.code == 2, result
+        assert result.err.count("\n") == 1, result.err
+        return result.err
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    return Cli(capsys)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CDVAE_GAN_CACHE", str(cache))
+    return tmp_path
+
+
+# -- data -----------------------------------------------------------------------------------------
+
+
+def test_data_check_prints_a_table_or_json_and_draws_a_contact_sheet(cli: Cli, here: Path) -> None:
+    text = cli("data", "check", AVATARS, "--size", 32)
+    assert text.code == 0
+    assert "64 images of 32 pixels (train 48, validation 16)" in text.out
+    assert "strongest correlations" in text.out
+    assert (here / "avatars-contact-sheet.png").is_file()
+    words = ("data", "check", AVATARS, "--size", 32, "--attributes", "Hat,Smile", "--json")
+    told = json.loads(cli(*words, "--sheet", "some/sheet.png").out)
+    assert told["contact_sheet"] == "some/sheet.png"
+    assert [a["name"] for a in told["attributes"]] == ["Hat", "Smile"]
+    assert (here / "some/sheet.png").is_file()
+
+
+def test_data_check_lists_images_that_cannot_be_read(cli: Cli, here: Path) -> None:
+    (here / "photos").mkdir()
+    for name in "ab":
+        Image.new("RGB", (40, 40), "red").save(here / f"photos/{name}.png")
+    (here / "photos/bad.png").write_text("not a picture")
+    (here / "photos/metadata.csv").write_text("file_name,Hat\na.png,1\nb.png,0\nbad.png,1\n")
+    text = cli("data", "check", "photos", "--size", 32, "--no-sheet")
+    assert text.code == 0, text.err
+    assert "unreadable images: 1" in text.out
+    assert "bad.png" in text.out
+    assert "groups of equal images: 1" in text.out
+    assert "--skip-bad" in cli.refused("train", "photos", "--size", 32, "--steps", 1, "--out", "r")
+
+
+def test_the_cache_is_cleared(cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CDVAE_GAN_CACHE", str(here / "cache"))
+    cli("data", "check", "avatars:n=4", "--size", 32, "--no-sheet")
+    told = json.loads(cli("data", "clear-cache", "--json").out)
+    assert told["bytes"] > 4 * 32 * 32 * 3
+    assert "0.0 MB freed" in cli("data", "clear-cache").out
+
+
+# -- train ----------------------------------------------------------------------------------------
+
+
+def train(cli: Cli, *more: object) -> Result:
+    return cli(
+        "train", AVATARS, "--out", "run", "--accelerator", "cpu", "--devices", 1,
+        "--precision", "32", *more,
+    )  # fmt: skip
+
+
+NEW = ("--size", 32, "--attributes", "Hat,Smile", "--preset", "paper", "--batch-size", 8)
+
+
+def test_a_run_is_trained_used_and_gone_on_with(cli: Cli, here: Path) -> None:
+    first = train(cli, *NEW, "--steps", 1, "--seed", 5)
+    assert first.code == 0, first.err
+    assert "model: run/model" in first.out
+    told = json.loads(cli("info", "run", "--json").out)
+    assert (told["attributes"], told["image_size"]) == (["Hat", "Smile"], 32)
+    more = train(cli, "--steps", 2, "--resume", "--json")
+    assert more.code == 0, more.err
+    assert json.loads(more.out)["validation"]["step"] == 2
+    assert json.loads((here / "run/config.json").read_text())["seed"] == 5
+    assert "holds a run already" in cli.refused(
+        "train", AVATARS, "--out", "run", "--steps", 1, "--size", 32
+    )
+    for option, said in (
+        (("--seed", 1), "--seed cannot be changed"),
+        (("--preset", "default"), "--preset cannot be changed"),
+        (("--size", 64), "was begun at size 32, not 64"),
+        (("--attributes", "Hat"), "was begun with Hat,Smile"),
+    ):
+        words = ("train", AVATARS, "--out", "run", "--steps", 3, "--resume", *option)
+        assert said in cli.refused(*words)
+
+
+def test_ctrl_c_keeps_what_was_learned_and_exits_with_130(
+    cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = TrainingModule.training_step
+
+    def step(self: TrainingModule, batch: Any, batch_idx: int) -> None:
+        real(self, batch, batch_idx)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(TrainingModule, "training_step", step)
+    stopped = train(cli, *NEW, "--steps", 1000)
+    assert stopped.code == 130
+    assert stopped.err == "cdvae-gan: stopped by a signal at step 1; --resume goes on\n"
+    monkeypatch.undo()
+    monkeypatch.chdir(here)
+    assert (here / "run/checkpoints/last.ckpt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "say when to stop: --steps, --epochs or --max-time"),
+        (["--max-time", "soon"], "'soon' is not a time"),
+        (["--steps", 1, "--size", 48], "--size is one of 32, 64, 128, 256, not 48"),
+        (["--steps", 1, "--size", 32, "--attributes", "Hatt"], "did you mean 'Hat'?"),
+        (["--steps", 1, "--size", 32, "--batch-size", 2], "batch size must be at least 8"),
+        (["--steps", 1, "--devices", "all"], "--devices is a number of at least 1 or auto"),
+        (["--steps", 1, "--precision", "half"], "--precision"),
+        (["--steps", 1, "--resume"], "holds no run"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_line(
+    cli: Cli, here: Path, words: list[object], said: str
+) -> None:
+    assert said in cli.refused("train", AVATARS, "--out", "run", *words)
+    assert not (here / "run").exists()
+
+
+def test_data_and_places_that_are_not_there_are_named(cli: Cli, here: Path) -> None:
+    (here / "file").write_text("")
+    tail = ("--steps", 1, "--size", 32)
+    assert "no data set 'photos'" in cli.refused("train", "photos", "--out", "run", *tail)
+    assert "cannot write the run" in cli.refused("train", AVATARS, "--out", "file/run", *tail)
+
+
+# -- demo -----------------------------------------------------------------------------------------
+
+
+def test_the_demo_draws_measures_and_starts_anew(cli: Cli, here: Path) -> None:
+    words = ("demo", "--source", AVATARS, "--size", 32, "--minutes", 0.001)
+    told = json.loads(cli(*words, "--json").out)
+    error = told["counterfactual_error"]
+    assert len(error["attributes"]) == 8
+    assert error["composition"] == 0
+    assert error["mean"]["low"] <= error["mean"]["value"] <= error["mean"]["high"]
+    assert error["mean"]["n"] == 16
+    assert "demo/counterfactuals.png" in told["pictures"]
+    for path in told["pictures"]:
+        with Image.open(path) as image:
+            assert image.width > 500
+    again = cli(*words)
+    assert again.code == 0, again.err
+    assert "starting anew" in again.out
+    assert "model: demo/run/model" in again.out
+    assert cli("info", "demo/run").code == 0
+
+
+def test_the_demo_refuses_what_it_cannot_use(cli: Cli, here: Path) -> None:
+    assert "must be positive" in cli.refused("demo", "--minutes", 0)
+    (here / "demo/run").mkdir(parents=True)
+    assert "is no run of a demo" in cli.refused("demo")
+
+
+# -- the counterfactual error ---------------------------------------------------------------------
+
+
+class Drawer:
+    """Stands in for a model: answers with some mixture of the photo and the truth."""
+
+    def __init__(self, data: Any, towards_truth: float) -> None:
+        self.attributes, self.image_size = data.attributes, data.image_size
+        self.share = towards_truth
+        self.data = data
+        self.rows = {data.images[i].tobytes(): i for i in range(len(data))}
+
+    def counterfactual(self, x: torch.Tensor, do: Mapping[str, int], detail: Any) -> Any:
+        pixels = to_uint8(x).permute(0, 2, 3, 1).contiguous().numpy()
+        truth = [self.data.truth(self.rows[p.tobytes()], do) for p in pixels]
+        drawn = to_float(torch.from_numpy(np.stack(truth)).permute(0, 3, 1, 2))
+        return SimpleNamespace(images=x + self.share * (drawn - x))
+
+
+@pytest.mark.parametrize(("towards_truth", "error"), [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
+def test_the_error_is_0_for_the_truth_and_1_for_doing_nothing(
+    towards_truth: float, error: float
+) -> None:
+    data = open_dataset(AVATARS, size=32).split("validation")
+    found = counterfactual_error(Drawer(data, towards_truth), data)  # type: ignore[arg-type]
+    assert found.composition == 0
+    for e in (*found.attributes.values(), found.mean):
+        assert e.value == pytest.approx(error, abs=0.1 if 0 < error < 1 else 0)
+        assert e.low <= e.value <= e.high
+        assert 0 < e.n <= len(data)
+
+
+def test_data_without_truth_or_of_another_size_has_no_error() -> None:
+    data = open_dataset(AVATARS, size=32).split("validation")
+    model: Any = SimpleNamespace(attributes=data.attributes, image_size=64)
+    with pytest.raises(InputError, match="images of 64 pixels"):
+        counterfactual_error(model, data)
+    model.attributes = ("Wings",)
+    with pytest.raises(InputError, match="no attribute 'Wings'"):
+        counterfactual_error(model, data)
