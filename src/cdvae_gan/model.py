@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal
 
@@ -253,8 +254,12 @@ class CDVAEGAN(nn.Module):
                 if v.is_floating_point()
             }
             temporary = folder / f".{_WEIGHTS_FILE}.partial"
-            save_file(state, temporary)
-            temporary.replace(folder / _WEIGHTS_FILE)
+            # Not save_file: where the disk is full, that raises an error of its own kind.
+            try:
+                temporary.write_bytes(to_bytes(state))
+                temporary.replace(folder / _WEIGHTS_FILE)
+            finally:
+                temporary.unlink(missing_ok=True)
             (folder / _CONFIG_FILE).write_text(self.config.to_json())
         except OSError as error:
             raise InputError(

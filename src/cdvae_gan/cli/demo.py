@@ -25,9 +25,9 @@ def demo(
     ),
     minutes: Annotated[
         float, typer.Option(help="How long to train. Drawing and measuring come on top.")
-    ] = 3.2,
+    ] = 3.5,
     source: Annotated[str, typer.Option(help="Which avatars.")] = "avatars",
-    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 64,
+    size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 32,
     seed: Annotated[int, typer.Option()] = 0,
     as_json: JsonOutput = False,
 ) -> None:

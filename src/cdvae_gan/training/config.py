@@ -60,6 +60,8 @@ class TrainConfig:
     """Weight of the gradient penalty on real images; taken every 16 steps, 16 times as strong"""
     weights: Weights = field(default_factory=Weights)
     mixture: Mixture = field(default_factory=Mixture)
+    mirror: bool = True
+    """Whether images are mirrored at random: not where left and right differ"""
     batch_size: int = 64
     learning_rate: float = 3e-4
     learning_rate_d: float = 2e-4

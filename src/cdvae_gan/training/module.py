@@ -125,9 +125,10 @@ class TrainingModule(lightning.LightningModule):
 
     def _prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x = to_float(batch.images)
-        mirrored = torch.rand(len(x), device=x.device)[:, None, None, None] < 0.5
-        x = torch.where(mirrored, x.flip(3), x).contiguous(memory_format=torch.channels_last)
-        return x, batch.labels
+        if self.config.mirror:
+            mirrored = torch.rand(len(x), device=x.device)[:, None, None, None] < 0.5
+            x = torch.where(mirrored, x.flip(3), x)
+        return x.contiguous(memory_format=torch.channels_last), batch.labels
 
     def _draw(self, x: Tensor, labels: Tensor) -> _Drawn:
         n = len(x)
