@@ -27,6 +27,15 @@ def test_encoder_and_decoder_fit_together_at_every_size(size: int) -> None:
     assert drawing.mask_logits.shape == (2, M, size, size)
 
 
+def test_a_convolution_at_full_resolution_is_there_when_asked_for() -> None:
+    z, a = torch.randn(2, Z), torch.zeros(2, K)
+    plain = Decoder(32, K, Z, U, M, 1, WIDTH)
+    sharp = Decoder(32, K, Z, U, M, 1, WIDTH, fine_channels=4)
+    assert plain(z, a).location.shape == sharp(z, a).location.shape
+    assert "sharpen.0.weight" in dict(sharp.named_parameters())
+    assert not any(n.startswith("sharpen") for n, _ in plain.named_parameters())
+
+
 def test_without_a_spatial_latent_the_encoder_says_nothing_of_it() -> None:
     e = Encoder(32, K, Z, 0, WIDTH)(torch.zeros(2, 3, 32, 32))
     assert e.u_mean is None

@@ -68,6 +68,7 @@ def demo_config(seed: int = 0) -> TrainConfig:
         width=32,
         u_channels=0,
         gate_channels=4,
+        fine_channels=24,
         scale=0.02,
         discriminator="plain",
         r1=0.1,

@@ -54,6 +54,7 @@ class ModelConfig:
     mask_channels: int = 4
     gate_channels: int = 0
     width: int = 48
+    fine_channels: int = 0
     prior: tuple[float, ...] = ()
     """π, the attributes' frequencies in the training data; ½ each where empty"""
     exclusive: tuple[tuple[str, ...], ...] = ()
@@ -68,7 +69,12 @@ class ModelConfig:
             raise InputError("a model needs at least one attribute, and no name twice")
         if self.image_size not in _SIZES:
             raise InputError(f"image_size must be one of {_SIZES}, not {self.image_size}")
-        channels = (self.u_channels, self.mask_channels, self.gate_channels)
+        channels = (
+            self.u_channels,
+            self.mask_channels,
+            self.gate_channels,
+            self.fine_channels,
+        )
         if min(self.z_dim, self.width) < 1 or min(channels) < 0:
             raise InputError("z_dim and width must be positive, channels not negative")
         if self.width % 2:
@@ -156,6 +162,7 @@ class CDVAEGAN(nn.Module):
             config.mask_channels,
             config.gate_channels,
             config.width,
+            config.fine_channels,
         )
         log_scale = torch.tensor(math.log(0.1 if config.scale is None else config.scale))
         self.log_scale = nn.Parameter(log_scale, requires_grad=config.scale is None)

@@ -56,6 +56,8 @@ class Decoder(nn.Module):
         mask_channels: m, the channels of M; 0 for none.
         gate_channels: n, the channels of N; 0 for none.
         width: Channels at half the image's resolution.
+        fine_channels: Channels of a convolution at full resolution, for edges that are sharp to the
+            pixel; 0 for none, which is faster: the image is then enlarged from half its resolution.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Decoder(nn.Module):
         mask_channels: int,
         gate_channels: int,
         width: int,
+        fine_channels: int = 0,
     ) -> None:
         super().__init__()
         self.u_channels = u_channels
@@ -87,7 +90,12 @@ class Decoder(nn.Module):
             nn.BatchNorm2d(width),
             nn.LeakyReLU(0.2, inplace=True),
         )
-        self.out = nn.Conv2d(width, sum(self.channels_out), 3, padding=1)
+        self.sharpen = (
+            nn.Sequential(nn.Conv2d(width, fine_channels, 3, padding=1), nn.LeakyReLU(0.2))
+            if fine_channels
+            else nn.Identity()
+        )
+        self.out = nn.Conv2d(fine_channels or width, sum(self.channels_out), 3, padding=1)
 
     def forward(self, z: Tensor, a: Tensor, u: Tensor | None = None) -> Drawing:
         """Draw from latents.
@@ -106,7 +114,7 @@ class Decoder(nn.Module):
                 h = torch.cat([h, self._spatial(u, h)], dim=1)
             h = block(h, code)
         h = F.interpolate(self.fine(h), scale_factor=2, mode="bilinear")
-        location, mask, gate = self.out(h).float().split(self.channels_out, dim=1)
+        location, mask, gate = self.out(self.sharpen(h)).float().split(self.channels_out, dim=1)
         return Drawing(torch.tanh(location), mask, gate)
 
     def _spatial(self, u: Tensor | None, like: Tensor) -> Tensor:

@@ -50,6 +50,7 @@ class TrainConfig:
     mask_channels: int = 4
     gate_channels: int = 0
     width: int = 48
+    fine_channels: int = 0
     scale: float | None = 0.05
     detail: float = 1.0
     discriminator: DiscriminatorKind = "projected"

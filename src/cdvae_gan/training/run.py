@@ -212,6 +212,7 @@ def _model_config(data: AttributeDataset, config: TrainConfig, labels: torch.Ten
         mask_channels=config.mask_channels,
         gate_channels=config.gate_channels,
         width=config.width,
+        fine_channels=config.fine_channels,
         prior=tuple(round(float(p), 5) for p in prior),
         exclusive=data.exclusive,
         detail=config.detail,
