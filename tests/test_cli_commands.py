@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,43 +16,11 @@ import torch
 from PIL import Image
 
 from cdvae_gan import CDVAEGAN, ModelConfig, __version__
-from cdvae_gan.cli import main
 from cdvae_gan.cli.common import parse_duration
 from cdvae_gan.errors import InputError
+from command_line import Cli
 
 ATTRIBUTES = ("Smiling", "Eyeglasses", "Black_Hair", "Blond_Hair")
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def objects(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-class Cli:
-    """Calls the program, as the shell does, in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *args: object) -> Result:
-        self.capsys.readouterr()
-        code = main([str(a) for a in args])
-        return Result(code, *self.capsys.readouterr())
-
-    def refused(self, *args: object) -> str:
-        """What is said on wrong input: one line on stderr, nothing on stdout, exit code 2."""
-        result = self(*args)
-        assert result.code == 2, result
-        assert result.out == ""
-        assert result.err.startswith("cdvae-gan: ")
-        assert result.err.endswith("\n")
-        assert result.err.count("\n") == 1, result.err
-        return result.err
 
 
 @pytest.fixture

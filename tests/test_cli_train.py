@@ -8,45 +8,21 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from cdvae_gan.cli import main
 from cdvae_gan.data import open_dataset
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.truth import counterfactual_error
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.training.module import TrainingModule
+from command_line import Cli, Result
 
 AVATARS = "avatars:n=64,validation=0.25"
-
-
-class Result(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-class Cli:
-    """Calls the program, as the shell does, in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self.capsys = capsys
-
-    def __call__(self, *args: object) -> Result:
-        self.capsys.readouterr()
-        code = main([str(a) for a in args])
-        return Result(code, *self.capsys.readouterr())
-
-    def refused(self, *args: object) -> str:
-        result = self(*args)
-        assert result.code == 2, result
-        assert result.err.count("\n") == 1, result.err
-        return result.err
 
 
 @pytest.fixture

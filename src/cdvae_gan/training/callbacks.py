@@ -6,7 +6,6 @@ import json
 import math
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +14,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
@@ -189,7 +189,7 @@ class Validation(Callback):
             self.best = figures["val/score"]
             module.average.save(self.folder / "best")
         module.average.save(self.folder / "model")
-        picture = pictures(module.average, self.images[:8], self.labels[:8].to(module.device))
+        picture = pictures(module.average, self.images[:8].to(module.device))
         picture.save(self.folder / "pictures" / f"step_{trainer.global_step:07d}.png")
 
     def measure(self, module: TrainingModule) -> dict[str, float]:
@@ -227,15 +227,13 @@ class Validation(Callback):
         return figures
 
 
-def pictures(model: CDVAEGAN, x: Tensor, labels: Tensor) -> Any:
+def pictures(model: CDVAEGAN, x: Tensor) -> Image.Image:
     """Rows of photo, reconstruction and every single flip: what a training looks like.
 
     Args:
         model: The model.
-        x: ``(B, 3, H, W)`` in [−1, 1].
-        labels: ``(B, K)`` with −1 for unknown; shown nowhere, used for nothing but their device.
+        x: ``(B, 3, H, W)`` in [−1, 1], where the model is.
     """
-    x = x.to(labels.device)
     found = abduct(model, x)
     columns = [x, found.drawing.location]
     for name in model.attributes:
@@ -257,7 +255,6 @@ class ProgressBar(Callback):
         limit: The run's time limit.
         images_per_step: Over all processes.
         console: Where to draw.
-        note: Called with each finished step, for another display; None for none.
     """
 
     def __init__(
@@ -266,12 +263,10 @@ class ProgressBar(Callback):
         limit: TimeLimit,
         images_per_step: int,
         console: Console,
-        note: Callable[[int], None] | None = None,
     ) -> None:
         self.total_steps = total_steps
         self.limit = limit
         self.images_per_step = images_per_step
-        self.note = note
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -313,8 +308,6 @@ class ProgressBar(Callback):
             rate=f"{self.rate:.0f} images/s",
             losses=losses,
         )
-        if self.note:
-            self.note(step)
 
     def on_train_end(self, *args: Any) -> None:
         self.progress.stop()
