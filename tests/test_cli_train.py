@@ -108,6 +108,7 @@ def test_a_run_is_trained_used_and_gone_on_with(cli: Cli, here: Path) -> None:
     )
     for option, said in (
         (("--seed", 1), "--seed cannot be changed"),
+        (("--start-from", "celeba64"), "--start-from cannot be changed"),
         (("--preset", "default"), "--preset cannot be changed"),
         (("--size", 64), "was begun at size 32, not 64"),
         (("--attributes", "Hat"), "was begun with Hat,Smile"),
@@ -145,6 +146,7 @@ def test_ctrl_c_keeps_what_was_learned_and_exits_with_130(
         (["--steps", 1, "--devices", "all"], "--devices is a number of at least 1 or auto"),
         (["--steps", 1, "--precision", "half"], "--precision"),
         (["--steps", 1, "--resume"], "holds no run"),
+        (["--steps", 1, "--size", 32, "--start-from", "nobody"], "no model 'nobody'"),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_one_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,13 @@ def test_transport_leaves_the_photo_alone_where_the_gate_is_closed() -> None:
     assert torch.allclose(transport(x, *drawings, detail=1.0).image, flat(0.2, 0.5))
     plain = transport(x, *drawings, detail=0.0).image
     assert torch.allclose(plain, location - 0.3), "without detail it is plain decoding everywhere"
+
+
+def test_a_faint_difference_opens_the_mask_a_little_and_the_gate_hardly() -> None:
+    x, faint, none = flat(0.5), flat(0.1), flat(0.0)
+    moved = transport(x, Drawing(x, none, none), Drawing(x, faint, faint), detail=1.0)
+    assert float(moved.mask.max()) == pytest.approx(1 - math.exp(-0.1))
+    assert float(moved.gate.max()) == pytest.approx(1 - math.exp(-0.01))
 
 
 def test_flips_and_values_and_strengths_act_on_their_own_attribute_only() -> None:

@@ -32,8 +32,8 @@ def test_a_convolution_at_full_resolution_is_there_when_asked_for() -> None:
     plain = Decoder(32, K, Z, U, M, 1, WIDTH)
     sharp = Decoder(32, K, Z, U, M, 1, WIDTH, fine_channels=4)
     assert plain(z, a).location.shape == sharp(z, a).location.shape
-    assert "sharpen.0.weight" in dict(sharp.named_parameters())
-    assert not any(n.startswith("sharpen") for n, _ in plain.named_parameters())
+    assert "enlarge.0.weight" in dict(sharp.named_parameters())
+    assert not any(n.startswith("enlarge") for n, _ in plain.named_parameters())
 
 
 def test_without_a_spatial_latent_the_encoder_says_nothing_of_it() -> None:

@@ -72,6 +72,8 @@ def test_attributes_intervened_on_count_twice() -> None:
     changed = torch.tensor([[True, False]])
     expected = math.log(2) * 3 / 2
     assert float(objective.attribute_effect(logits, target, changed)) == pytest.approx(expected)
+    emphasised = objective.attribute_effect(logits, target, changed, emphasis=4.0)
+    assert float(emphasised) == pytest.approx(math.log(2) * 6 / 2)
 
 
 def test_branch_logits_picks_each_samples_own_channel() -> None:

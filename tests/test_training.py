@@ -31,6 +31,7 @@ from cdvae_gan.training.interventions import (
 from cdvae_gan.training.module import TrainingModule
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import choose_precision
+from cdvae_gan.training.start import take_over
 
 SPEC = "avatars:n=60,seed=5,validation=0.2"
 NAMES = ["Glasses", "Smile", "Hat"]
@@ -206,7 +207,7 @@ def test_a_run_leaves_a_model_and_all_that_tells_how_it_came_about(
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_a_broken_run_goes_on_exactly(data: AttributeDataset, tmp_path: Path, preset: str) -> None:
     """Same weights, bit for bit, as a run that was never broken; optimisers and D included."""
-    config = tiny(preset)
+    config = tiny(preset, half_life=3.0)
     quick(data, tmp_path / "whole", 5, config=config)
     quick(data, tmp_path / "broken", 2, config=config)
     torch.manual_seed(999)
@@ -223,6 +224,58 @@ def test_a_broken_run_goes_on_exactly(data: AttributeDataset, tmp_path: Path, pr
         for i, state in a["state"].items():
             for name, value in state.items():
                 assert torch.equal(value, b["state"][i][name])
+
+
+def test_learning_rates_halve_with_their_half_life(data: AttributeDataset, tmp_path: Path) -> None:
+    quick(data, tmp_path / "run", 3, config=tiny("paper", half_life=2.0, learning_rate=0.01))
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    used = state["optimizer_states"][0]["param_groups"][0]["lr"]
+    assert used == pytest.approx(0.005), "the third step is two steps after the first"
+    with pytest.raises(InputError, match="half_life must be positive"):
+        tiny(half_life=0.0)
+
+
+def test_a_run_can_start_from_what_another_learned(data: AttributeDataset, tmp_path: Path) -> None:
+    still = {"learning_rate": 1e-12, "learning_rate_d": 1e-12}
+    config = tiny("paper", seed=1)
+    quick(data, tmp_path / "first", 1, config=config)
+    learned = load_file(tmp_path / "first" / "model" / "model.safetensors")
+    for source in ("first", "first/model"):
+        out = tmp_path / f"from-{source.replace('/', '-')}"
+        grown = replace(config, seed=2, gate_channels=2, **still)
+        quick(data, out, 1, config=grown, start_from=tmp_path / source)
+        model = load_file(out / "model" / "model.safetensors")
+        close = {"rtol": 0.0, "atol": 1e-3}  # a step of 3e-4 lies between the run and its average
+        now, then = (w["encoder.to_z.weight"] for w in (model, learned))
+        assert torch.allclose(now, then, **close)
+        out_now, out_then = model["decoder.out.weight"], learned["decoder.out.weight"]
+        assert out_now.shape[0] == out_then.shape[0] + 2
+        assert torch.allclose(out_now[: len(out_then)], out_then, **close), (
+            "gate channels come behind"
+        )
+
+
+def test_weights_of_another_form_are_left_aside() -> None:
+    module = torch.nn.Linear(3, 2)
+    before = module.weight.clone()
+    given = {"weight": torch.ones(2, 4), "bias": torch.tensor([5.0]), "other": torch.ones(1)}
+    assert take_over(module, given) == 1
+    assert torch.equal(module.weight, before)
+    assert float(module.bias[0]) == 5
+
+
+def test_a_start_that_is_none_is_refused(data: AttributeDataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no model"):
+        quick(data, tmp_path / "run", 1, start_from="nothing")
+    (tmp_path / "bad" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "bad" / "checkpoints" / "last.ckpt").write_text("no checkpoint")
+    with pytest.raises(InputError, match="damaged"):
+        quick(data, tmp_path / "run", 1, start_from=tmp_path / "bad")
+    with pytest.raises(InputError, match="leave out start_from"):
+        quick(data, tmp_path / "run", 1, start_from="nothing", resume=True)
+    with pytest.raises(InputError, match="width must be even"):
+        quick(data, tmp_path / "run", 1, config=tiny(width=5))
+    assert not (tmp_path / "run").exists(), "refused before anything is written"
 
 
 def test_seeds_differ_and_repeat(data: AttributeDataset, tmp_path: Path) -> None:

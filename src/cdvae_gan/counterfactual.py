@@ -4,7 +4,7 @@
     action       a′ = do(a; S = s), s in {0, 1}, a strength in between, or "flip"
     prediction   x′ = clip((1 − κ) G(z, u, a′) + κ (x + g (G(z, u, a′) − G(z, u, a) − m ε)))
                  m  = 1 − exp(−Σ_c |M_c(a′) − M_c(a)|), 0 for a model without a mask
-                 g  = 1 − exp(−Σ_c |N_c(a′) − N_c(a)|), 1 for a model without a gate
+                 g  = 1 − exp(−(Σ_c |N_c(a′) − N_c(a)|)²), 1 for a model without a gate
 
 κ is ``detail``; without mask and gate this is G(z, u, a′) + κ ε. The gate says where the photo may
 change at all, the mask where its own detail must go. Where nothing changes, G, M and N cancel, and
@@ -108,7 +108,7 @@ def transport(x: Tensor, factual: Drawing, counterfactual: Drawing, detail: floa
     mask = _opening(factual.mask_logits, counterfactual.mask_logits)
     change = counterfactual.location - factual.location - mask * (x - factual.location)
     if counterfactual.gate_logits.shape[1]:
-        gate = _opening(factual.gate_logits, counterfactual.gate_logits)
+        gate = _sharp_opening(factual.gate_logits, counterfactual.gate_logits)
         change = gate * change
     else:
         gate = torch.ones_like(mask)
@@ -120,6 +120,12 @@ def transport(x: Tensor, factual: Drawing, counterfactual: Drawing, detail: floa
 def _opening(factual: Tensor, counterfactual: Tensor) -> Tensor:
     """1 − exp(−Σ_c |difference of channel c|), ``(B, 1, H, W)`` in [0, 1)."""
     return 1 - torch.exp(-(counterfactual - factual).abs().sum(dim=1, keepdim=True))
+
+
+def _sharp_opening(factual: Tensor, counterfactual: Tensor) -> Tensor:
+    """1 − exp(−(Σ_c |difference of channel c|)²): flat at 0, so that faint differences stay out."""
+    total = (counterfactual - factual).abs().sum(dim=1, keepdim=True)
+    return 1 - torch.exp(-total.square())
 
 
 def abduct(model: CDVAEGAN, x: Tensor, labels: Tensor | None = None) -> Abduction:

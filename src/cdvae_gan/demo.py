@@ -67,12 +67,12 @@ def demo_config(seed: int = 0) -> TrainConfig:
         TrainConfig.from_preset("default", seed=seed, batch_size=32),
         width=32,
         u_channels=0,
-        gate_channels=4,
         fine_channels=24,
         scale=0.02,
         discriminator="plain",
         r1=0.1,
         mirror=False,
+        emphasis=1.0,
         ema=0.995,
         learning_rate=2e-3,
         weights=Weights(
@@ -85,7 +85,7 @@ def demo_config(seed: int = 0) -> TrainConfig:
             attribute_e=1.0,
             consistency=0.0,
             edit=2.0,
-            mask=0.1,
+            mask=0.0,
             gate=0.3,
         ),
     )

@@ -151,18 +151,21 @@ def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     return (loss * known).sum() / known.sum().clamp(min=1)
 
 
-def attribute_effect(logits: Tensor, target: Tensor, changed: Tensor) -> Tensor:
+def attribute_effect(
+    logits: Tensor, target: Tensor, changed: Tensor, emphasis: float = 1.0
+) -> Tensor:
     """How far a critic is from reading the asked attributes off an image.
 
-    Binary cross-entropy, a mean over attributes where those intervened on count twice.
+    Binary cross-entropy, a mean over attributes where those intervened on count for more.
 
     Args:
         logits: ``(B, K)``, the critic's reading.
         target: ``(B, K)`` in [0, 1], what was asked.
         changed: ``(B, K)``, true where the intervention changed the value.
+        emphasis: How much more those count: 1 + emphasis against 1.
     """
     loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (loss * (1 + changed.float())).mean()
+    return (loss * (1 + emphasis * changed.float())).mean()
 
 
 def consistency(z_factual: Tensor, z_counterfactual: Tensor) -> Tensor:

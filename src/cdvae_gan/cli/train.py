@@ -31,6 +31,7 @@ EXAMPLES = examples(
     "cdvae-gan train avatars --out runs/avatars --max-time 20m",
     "cdvae-gan train celeba/ --attributes Smiling,Eyeglasses --out runs/celeba --max-time 1h30m",
     "cdvae-gan train celeba/ --out runs/celeba --max-time 3h --resume",
+    "cdvae-gan train photos/ --start-from celeba64 --out runs/mine --max-time 30m",
     "cdvae-gan train photos/ --preset paper --size 128 --epochs 50 --out runs/plain",
 )
 
@@ -102,6 +103,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, as it began.")
     ] = False,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Start from the weights of a model or run, as far as they fit: celeba64 …",
+        ),
+    ] = None,
     validate_every: Annotated[
         int, typer.Option(help="Steps between looks at validation images.", min=1)
     ] = 250,
@@ -119,7 +127,12 @@ def train(
         raise InputError("say when to stop: --steps, --epochs or --max-time")
     names = parse_names(attributes)
     if resume:
-        fixed = {"--preset": preset, "--batch-size": batch_size, "--seed": seed}
+        fixed: dict[str, Any] = {
+            "--preset": preset,
+            "--batch-size": batch_size,
+            "--seed": seed,
+            "--start-from": start_from,
+        }
         names, size = _as_begun(out, names, size, fixed)
     if size is not None and size not in _SIZES:
         raise InputError(f"--size is one of {', '.join(map(str, _SIZES))}, not {size}")
@@ -149,6 +162,7 @@ def train(
         config,
         limits={"steps": steps, "epochs": epochs, "seconds": seconds},
         resume=resume,
+        start_from=start_from,
         precision=precision.value,
         accelerator=accelerator.value,
         devices=count,

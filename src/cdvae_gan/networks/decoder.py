@@ -56,8 +56,9 @@ class Decoder(nn.Module):
         mask_channels: m, the channels of M; 0 for none.
         gate_channels: n, the channels of N; 0 for none.
         width: Channels at half the image's resolution.
-        fine_channels: Channels of a convolution at full resolution, for edges that are sharp to the
-            pixel; 0 for none, which is faster: the image is then enlarged from half its resolution.
+        fine_channels: Channels at full resolution, drawn as sub-pixels of a modulated convolution
+            at half of it (Shi et al. 2016), for edges that are sharp to the pixel; 0 for none,
+            which is faster: features are then enlarged from half the resolution.
     """
 
     def __init__(
@@ -84,16 +85,24 @@ class Decoder(nn.Module):
             _Block(i + (u_channels if n == self.u_block else 0), o, code_dim)
             for n, (i, o) in enumerate(pairwise(widths))
         )
-        # No modulation above half the resolution: it would cost more than everything below.
-        self.fine = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-            nn.LeakyReLU(0.2, inplace=True),
-        )
-        self.sharpen = (
-            nn.Sequential(nn.Conv2d(width, fine_channels, 3, padding=1), nn.LeakyReLU(0.2))
+        # Plain where nothing follows at full resolution: modulation here costs as much as below.
+        self.fine = (
+            _Block(width, width, code_dim)
             if fine_channels
-            else nn.Identity()
+            else nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.LeakyReLU(0.2, inplace=True),
+            )
+        )
+        self.enlarge = (
+            nn.Sequential(
+                nn.Conv2d(width, 4 * fine_channels, 3, padding=1),
+                nn.LeakyReLU(0.2, inplace=True),
+                nn.PixelShuffle(2),
+            )
+            if fine_channels
+            else nn.Upsample(scale_factor=2, mode="bilinear")
         )
         self.out = nn.Conv2d(fine_channels or width, sum(self.channels_out), 3, padding=1)
 
@@ -113,8 +122,8 @@ class Decoder(nn.Module):
             if self.u_channels and n == self.u_block:
                 h = torch.cat([h, self._spatial(u, h)], dim=1)
             h = block(h, code)
-        h = F.interpolate(self.fine(h), scale_factor=2, mode="bilinear")
-        location, mask, gate = self.out(self.sharpen(h)).float().split(self.channels_out, dim=1)
+        h = self.fine(h, code) if isinstance(self.fine, _Block) else self.fine(h)
+        location, mask, gate = self.out(self.enlarge(h)).float().split(self.channels_out, dim=1)
         return Drawing(torch.tanh(location), mask, gate)
 
     def _spatial(self, u: Tensor | None, like: Tensor) -> Tensor:

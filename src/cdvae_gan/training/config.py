@@ -48,7 +48,7 @@ class TrainConfig:
     z_dim: int = 64
     u_channels: int = 8
     mask_channels: int = 4
-    gate_channels: int = 0
+    gate_channels: int = 4
     width: int = 48
     fine_channels: int = 0
     scale: float | None = 0.05
@@ -60,6 +60,8 @@ class TrainConfig:
     r1: float = 0.0
     """Weight of the gradient penalty on real images; taken every 16 steps, 16 times as strong"""
     weights: Weights = field(default_factory=Weights)
+    emphasis: float = 4.0
+    """How much more an attribute that is intervened on counts in the attribute terms: 1 + this"""
     mixture: Mixture = field(default_factory=Mixture)
     mirror: bool = True
     """Whether images are mirrored at random: not where left and right differ"""
@@ -67,12 +69,14 @@ class TrainConfig:
     learning_rate: float = 3e-4
     learning_rate_d: float = 2e-4
     learning_rate_adversary: float = 1e-3
-    ema: float = 0.998
+    half_life: float | None = None
+    """Steps after which all learning rates have halved, and halved again; None to keep them"""
+    ema: float = 0.999
     u_dropout: float = 0.25
     """Share of samples drawn without u, so that z stays informative"""
     partial_strength: float = 0.1
     """Share of interventions of a strength between 0 and 1"""
-    rarity_cap: float = 8.0
+    rarity_cap: float = 20.0
     """An image whose rarest value has frequency p is drawn in proportion to min(1/p, cap)"""
     flip_cap: float = 30.0
     """An attribute whose present value has frequency p is flipped in proportion to min(1/p, cap)"""
@@ -83,6 +87,8 @@ class TrainConfig:
             raise InputError(f"batch size must be at least 8, not {self.batch_size}")
         if min(self.learning_rate, self.learning_rate_d, self.learning_rate_adversary) <= 0:
             raise InputError("learning rates must be positive")
+        if self.half_life is not None and self.half_life <= 0:
+            raise InputError(f"half_life must be positive, not {self.half_life}")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema must lie in [0, 1), not {self.ema}")
 
@@ -97,11 +103,13 @@ class TrainConfig:
             preset="paper",
             u_channels=0,
             mask_channels=0,
+            gate_channels=0,
             detail=0.0,
             discriminator="plain",
             gan_loss="logistic",
             r1=1.0,
             weights=Weights.paper(),
+            emphasis=1.0,
             mixture=Mixture(counterfactual=0.0, plain=0.5, reconstruction=0.25, prior=0.25),
             u_dropout=0.0,
             partial_strength=0.0,

@@ -44,6 +44,7 @@ from cdvae_gan.training.interventions import sample_weights, weighted_prevalence
 from cdvae_gan.training.module import TrainingModule
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import Precision, choose_precision
+from cdvae_gan.training.start import learned_weights, take_over
 
 __all__ = ["Limits", "train"]
 
@@ -75,6 +76,7 @@ def train(
     config: TrainConfig | None = None,
     *,
     resume: bool = False,
+    start_from: str | Path | None = None,
     precision: Precision = "auto",
     accelerator: str = "auto",
     devices: int | str = "auto",
@@ -90,6 +92,8 @@ def train(
         config: How to train; None for the default preset. Ignored with ``resume``: a run goes on
             as it began.
         resume: Go on with the run in ``out`` from its last checkpoint.
+        start_from: A run or a model whose weights a new run starts from, as far as they fit; see
+            :mod:`cdvae_gan.training.start`.
         precision: See :func:`~cdvae_gan.training.precision.choose_precision`.
         accelerator: As Lightning's.
         devices: As Lightning's: how many, or ``auto`` for all.
@@ -108,17 +112,21 @@ def train(
     console = console or Console(quiet=True)
     if limits == Limits():
         raise InputError("say when to stop: --steps, --epochs or --max-time")
-    config = _begin(out, data, config, resume)
+    if resume and start_from is not None:
+        raise InputError("a run that is resumed goes on from its own weights: leave out start_from")
+    learned = None if start_from is None else learned_weights(start_from)
+    config = _as_begun(out, data) if resume else config or TrainConfig()
     train_data, validation_data = data.split("train"), _validation(data)
-    checkpoint = out / "checkpoints" / "last.ckpt"
-    if resume and not checkpoint.is_file():
-        raise InputError(f"{str(out)!r} has no checkpoint to go on from: start it without --resume")
-    start = _step_of(checkpoint) if resume else 0
-
     labels = torch.from_numpy(np.asarray(train_data.labels))
     weights = sample_weights(labels, config.rarity_cap)
     lightning.seed_everything(config.seed, verbose=False)
     model = CDVAEGAN(_model_config(data, config, labels))
+    checkpoint = out / "checkpoints" / "last.ckpt"
+    if resume and not checkpoint.is_file():
+        raise InputError(f"{str(out)!r} has no checkpoint to go on from: start it without --resume")
+    if not resume and not rank_zero_only.rank:  # type: ignore[attr-defined]
+        _begin(out, data, config)
+    start = _step_of(checkpoint) if resume else 0
 
     limit, signals = TimeLimit(limits.seconds), StopSignals()
     with _quiet():
@@ -143,6 +151,9 @@ def train(
             f"{'bf16' if choice.bf16 else 'float32'} ({choice.reason}); "
             f"{len(train_data)} images, {images_per_step} a step"
         )
+        if learned is not None:
+            n = take_over(module, learned)
+            console.print(f"{n} tensors start as in {start_from}", soft_wrap=True)
         if trainer.is_global_zero:
             _describe_environment(out, choice.bf16, trainer)
         stream = StepBatches(
@@ -162,37 +173,38 @@ def train(
     return load(out)
 
 
-def _begin(
-    out: Path, data: AttributeDataset, config: TrainConfig | None, resume: bool
-) -> TrainConfig:
-    """Make the run's folder, or check that the one there is of the same run."""
-    config_path, data_path = out / "config.json", out / "data.json"
-    described = {
+def _described(data: AttributeDataset) -> dict[str, Any]:
+    return {
         "name": data.name,
         "attributes": list(data.attributes),
         "image_size": data.image_size,
         "images": len(data),
         "fingerprint": data.fingerprint,
     }
-    if resume:
-        if not config_path.is_file():
-            raise InputError(f"{str(out)!r} holds no run: start it without --resume")
-        if json.loads(data_path.read_text()) != described:
-            raise InputError(f"the run in {str(out)!r} was begun on other data than {data.name}")
-        return TrainConfig.from_json(config_path.read_text())
-    if rank_zero_only.rank:  # type: ignore[attr-defined]
-        return config or TrainConfig()
+
+
+def _as_begun(out: Path, data: AttributeDataset) -> TrainConfig:
+    """How the run in ``out`` is trained; it must have been begun on this data."""
+    config_path = out / "config.json"
+    if not config_path.is_file():
+        raise InputError(f"{str(out)!r} holds no run: start it without --resume")
+    if json.loads((out / "data.json").read_text()) != _described(data):
+        raise InputError(f"the run in {str(out)!r} was begun on other data than {data.name}")
+    return TrainConfig.from_json(config_path.read_text())
+
+
+def _begin(out: Path, data: AttributeDataset, config: TrainConfig) -> None:
+    """Make the run's folder."""
+    config_path = out / "config.json"
     if config_path.exists():
         raise InputError(f"{str(out)!r} holds a run already: --resume it, or choose another folder")
-    config = config or TrainConfig()
     try:
         for folder in ("checkpoints", "pictures", "logs"):
             (out / folder).mkdir(parents=True, exist_ok=True)
-        data_path.write_text(json.dumps(described, indent=2) + "\n")
+        (out / "data.json").write_text(json.dumps(_described(data), indent=2) + "\n")
         config_path.write_text(config.to_json())
     except OSError as error:
         raise InputError(f"cannot write the run to {str(out)!r}: {error.strerror}") from None
-    return config
 
 
 def _validation(data: AttributeDataset) -> AttributeDataset:
