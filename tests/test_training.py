@@ -207,7 +207,7 @@ def test_a_run_leaves_a_model_and_all_that_tells_how_it_came_about(
 @pytest.mark.parametrize("preset", ["default", "paper"])
 def test_a_broken_run_goes_on_exactly(data: AttributeDataset, tmp_path: Path, preset: str) -> None:
     """Same weights, bit for bit, as a run that was never broken; optimisers and D included."""
-    config = tiny(preset, half_life=3.0)
+    config = tiny(preset)
     quick(data, tmp_path / "whole", 5, config=config)
     quick(data, tmp_path / "broken", 2, config=config)
     torch.manual_seed(999)
@@ -224,15 +224,6 @@ def test_a_broken_run_goes_on_exactly(data: AttributeDataset, tmp_path: Path, pr
         for i, state in a["state"].items():
             for name, value in state.items():
                 assert torch.equal(value, b["state"][i][name])
-
-
-def test_learning_rates_halve_with_their_half_life(data: AttributeDataset, tmp_path: Path) -> None:
-    quick(data, tmp_path / "run", 3, config=tiny("paper", half_life=2.0, learning_rate=0.01))
-    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    used = state["optimizer_states"][0]["param_groups"][0]["lr"]
-    assert used == pytest.approx(0.005), "the third step is two steps after the first"
-    with pytest.raises(InputError, match="half_life must be positive"):
-        tiny(half_life=0.0)
 
 
 def test_a_run_can_start_from_what_another_learned(data: AttributeDataset, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def demo(
     ),
     minutes: Annotated[
         float, typer.Option(help="How long to train. Drawing and measuring come on top.")
-    ] = 3.5,
+    ] = 4.0,
     source: Annotated[str, typer.Option(help="Which avatars.")] = "avatars",
     size: Annotated[int, typer.Option(help="Side of the images in pixels.")] = 32,
     seed: Annotated[int, typer.Option()] = 0,

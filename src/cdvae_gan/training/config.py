@@ -69,8 +69,6 @@ class TrainConfig:
     learning_rate: float = 3e-4
     learning_rate_d: float = 2e-4
     learning_rate_adversary: float = 1e-3
-    half_life: float | None = None
-    """Steps after which all learning rates have halved, and halved again; None to keep them"""
     ema: float = 0.999
     u_dropout: float = 0.25
     """Share of samples drawn without u, so that z stays informative"""
@@ -87,8 +85,6 @@ class TrainConfig:
             raise InputError(f"batch size must be at least 8, not {self.batch_size}")
         if min(self.learning_rate, self.learning_rate_d, self.learning_rate_adversary) <= 0:
             raise InputError("learning rates must be positive")
-        if self.half_life is not None and self.half_life <= 0:
-            raise InputError(f"half_life must be positive, not {self.half_life}")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema must lie in [0, 1), not {self.ema}")
 

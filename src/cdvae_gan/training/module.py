@@ -100,19 +100,12 @@ class TrainingModule(lightning.LightningModule):
     def configure_optimizers(self) -> Sequence[Adam]:
         """Adam for E and G, for D, and for the adversary on z."""
         model = [p for p in self.model.parameters() if p.requires_grad]
-        of_model, of_d, of_adversary = self._learning_rates()
-        return [
-            Adam(model, of_model, betas=(0.5, 0.99), fused=True),
-            Adam(self.trained_d, of_d, betas=(0.0, 0.99), fused=True),
-            Adam(self.adversary.parameters(), of_adversary, fused=True),
-        ]
-
-    def _learning_rates(self) -> tuple[float, float, float]:
-        """Of the three optimisers, at this step; a function of the step alone."""
         c = self.config
-        kept = 1.0 if c.half_life is None else 0.5 ** (self.global_step / c.half_life)
-        rates = (c.learning_rate, c.learning_rate_d, c.learning_rate_adversary)
-        return rates[0] * kept, rates[1] * kept, rates[2] * kept
+        return [
+            Adam(model, c.learning_rate, betas=(0.5, 0.99), fused=True),
+            Adam(self.trained_d, c.learning_rate_d, betas=(0.0, 0.99), fused=True),
+            Adam(self.adversary.parameters(), c.learning_rate_adversary, fused=True),
+        ]
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step; see the module's docstring."""
@@ -366,8 +359,6 @@ class TrainingModule(lightning.LightningModule):
         assert isinstance(counted, list)
         assert isinstance(raw, list)
         optimizer = counted[0] if index == 0 else raw[index]
-        for group in optimizer.param_groups:
-            group["lr"] = self._learning_rates()[index]
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
