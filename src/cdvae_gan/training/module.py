@@ -288,7 +288,6 @@ class TrainingModule(lightning.LightningModule):
                 if fake_features is None:
                     fake_features = self.discriminator.features(fake)
                 verdict = self.discriminator.judge(fake_features)
-            read, z_fake = self._reread(fake)
             terms = {
                 "reconstruction": objective.reconstruction(
                     drawn.x, drawn.reconstruction, model.log_scale
@@ -302,9 +301,6 @@ class TrainingModule(lightning.LightningModule):
                 "attribute_d": objective.attribute_effect(
                     verdict.attributes, drawn.asked, drawn.changed, c.emphasis
                 ),
-                "attribute_e": objective.attribute_effect(
-                    read, drawn.asked, drawn.changed, c.emphasis
-                ),
                 "edit": (drawn.counterfactual - drawn.x).abs().mean(),
                 "mask": drawn.mask.mean(),
             }
@@ -315,6 +311,11 @@ class TrainingModule(lightning.LightningModule):
             if c.weights.branch:
                 terms["branch"] = objective.generator_loss(
                     _branch(verdict, drawn), c.gan_loss, drawn.whole.float()
+                )
+            if c.weights.attribute_e or c.weights.consistency:
+                read, z_fake = self._reread(fake)
+                terms["attribute_e"] = objective.attribute_effect(
+                    read, drawn.asked, drawn.changed, c.emphasis
                 )
             if c.weights.consistency:
                 made = len(fake) - c.mixture.counts(len(fake))[3]
