@@ -24,6 +24,7 @@ __all__ = ["Probe"]
 
 _FOLDS = 5
 _TREES = 60
+_BINS = 64  # as good as the default of 255 with so few images, in a third of the time
 
 
 class Probe:
@@ -109,6 +110,7 @@ class Probe:
         return HistGradientBoostingClassifier(
             max_iter=_TREES,
             max_leaf_nodes=15,
+            max_bins=_BINS,
             class_weight="balanced",
             early_stopping=False,
             random_state=self.seed,
