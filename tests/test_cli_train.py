@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
+from cdvae_gan import CDVAEGAN, ModelConfig
 from cdvae_gan.data import open_dataset
 from cdvae_gan.errors import InputError
+from cdvae_gan.evaluation.edits import ModelEditor
 from cdvae_gan.evaluation.truth import counterfactual_error
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.training.module import TrainingModule
@@ -195,19 +196,25 @@ def test_the_demo_refuses_what_it_cannot_use(cli: Cli, here: Path) -> None:
 
 
 class Drawer:
-    """Stands in for a model: answers with some mixture of the photo and the truth."""
+    """An editor that answers with some mixture of the photo and the truth."""
 
     def __init__(self, data: Any, towards_truth: float) -> None:
-        self.attributes, self.image_size = data.attributes, data.image_size
         self.share = towards_truth
         self.data = data
         self.rows = {data.images[i].tobytes(): i for i in range(len(data))}
 
-    def counterfactual(self, x: torch.Tensor, do: Mapping[str, int], detail: Any) -> Any:
+    def __call__(
+        self, x: torch.Tensor, attribute: str | None, target: Any, strength: float = 1.0
+    ) -> torch.Tensor:
+        if attribute is None:
+            return x
         pixels = to_uint8(x).permute(0, 2, 3, 1).contiguous().numpy()
-        truth = [self.data.truth(self.rows[p.tobytes()], do) for p in pixels]
+        truth = [
+            self.data.truth(self.rows[p.tobytes()], {attribute: int(v)})
+            for p, v in zip(pixels, target, strict=True)
+        ]
         drawn = to_float(torch.from_numpy(np.stack(truth)).permute(0, 3, 1, 2))
-        return SimpleNamespace(images=x + self.share * (drawn - x))
+        return x + self.share * (drawn - x)
 
 
 @pytest.mark.parametrize(("towards_truth", "error"), [(1.0, 0.0), (0.0, 1.0), (0.5, 0.5)])
@@ -215,7 +222,7 @@ def test_the_error_is_0_for_the_truth_and_1_for_doing_nothing(
     towards_truth: float, error: float
 ) -> None:
     data = open_dataset(AVATARS, size=32).split("validation")
-    found = counterfactual_error(Drawer(data, towards_truth), data)  # type: ignore[arg-type]
+    found = counterfactual_error(Drawer(data, towards_truth), data)
     assert found.composition == 0
     for e in (*found.attributes.values(), found.mean):
         assert e.value == pytest.approx(error, abs=0.1 if 0 < error < 1 else 0)
@@ -223,11 +230,23 @@ def test_the_error_is_0_for_the_truth_and_1_for_doing_nothing(
         assert 0 < e.n <= len(data)
 
 
+def test_a_model_is_measured_as_the_editor_that_it_is() -> None:
+    data = open_dataset(AVATARS, size=32).split("validation").select(["Hat", "Smile"])
+    torch.manual_seed(0)
+    model = CDVAEGAN(ModelConfig(data.attributes, 32, z_dim=4, width=4)).eval()
+    whole = counterfactual_error(model, data)
+    assert whole.composition == 0
+    assert whole.to_dict() == counterfactual_error(ModelEditor(model), data).to_dict()
+    assert counterfactual_error(model, data, detail=0.0).composition > 0
+
+
 def test_data_without_truth_or_of_another_size_has_no_error() -> None:
     data = open_dataset(AVATARS, size=32).split("validation")
-    model: Any = SimpleNamespace(attributes=data.attributes, image_size=64)
     with pytest.raises(InputError, match="images of 64 pixels"):
-        counterfactual_error(model, data)
-    model.attributes = ("Wings",)
+        counterfactual_error(CDVAEGAN(ModelConfig(("Hat",), 64, width=4)), data)
     with pytest.raises(InputError, match="no attribute 'Wings'"):
-        counterfactual_error(model, data)
+        counterfactual_error(CDVAEGAN(ModelConfig(("Wings",), 32, width=4)), data)
+    with pytest.raises(InputError, match="no true counterfactuals"):
+        counterfactual_error(Drawer(data, 1.0), replace(data, draw=None))
+    with pytest.raises(InputError, match="are unknown"):
+        counterfactual_error(Drawer(data, 1.0), replace(data, labels=data.labels * 0 - 1))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,17 @@ import torch
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.bootstrap import Estimate, estimates
+from cdvae_gan.evaluation.edits import Editor, ModelEditor
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.model import CDVAEGAN
 
-__all__ = ["CounterfactualError", "counterfactual_error"]
+__all__ = [
+    "CounterfactualError",
+    "FlipDistances",
+    "counterfactual_error",
+    "flip_distances",
+    "true_flips",
+]
 
 _BATCH = 64
 
@@ -50,7 +58,7 @@ class CounterfactualError:
 
 
 def counterfactual_error(
-    model: CDVAEGAN,
+    model: CDVAEGAN | Editor,
     dataset: AttributeDataset,
     *,
     detail: float | None = None,
@@ -64,10 +72,10 @@ def counterfactual_error(
     the same ones for all attributes.
 
     Args:
-        model: The model.
+        model: The model, or any editor; see `cdvae_gan.evaluation.edits`.
         dataset: Images whose true counterfactuals can be drawn, labelled with all the attributes
             of the model, at its size.
-        detail: κ; None for the model's own.
+        detail: κ of a model; None for its own.
         resamples: Bootstrap samples.
         seed: Of the bootstrap.
         progress: Called with the number of counterfactuals done since the last call.
@@ -76,70 +84,87 @@ def counterfactual_error(
         InputError: For data without true counterfactuals, of another size or without an attribute
             that the model has, or attributes that change no image.
     """
-    data = dataset.select(model.attributes)
-    _check(model, data)
-    errors, changes = (np.zeros((len(data), len(model.attributes))) for _ in range(2))
-    composition = np.zeros(len(data))
-    for start in range(0, len(data), _BATCH):
-        rows = np.arange(start, min(start + _BATCH, len(data)))
-        x = data.batch(rows).images
-        composition[rows] = _distance(_counterfactuals(model, x, None, {}, detail), x)
-        for k, name in enumerate(model.attributes):
-            asked = 1 - data.labels[rows, k]
-            truth = _truth(data, rows, name, asked)
-            drawn = _counterfactuals(model, x, asked, {name: 1}, detail)
-            errors[rows, k], changes[rows, k] = _distance(drawn, truth), _distance(x, truth)
-            if progress:
-                progress(len(rows))
-    for name, column in zip(model.attributes, changes.T, strict=True):
+    if isinstance(model, CDVAEGAN):
+        dataset = dataset.select(model.attributes)
+        if dataset.image_size != model.image_size:
+            raise InputError(
+                f"the model is for images of {model.image_size} pixels, {dataset.name} has been "
+                f"opened at {dataset.image_size}"
+            )
+        model = ModelEditor(model, detail)
+    found = flip_distances(model, dataset, progress=progress)
+    for name, column in zip(dataset.attributes, found.changes.T, strict=True):
         if not column.any():
-            raise InputError(f"{name} changes no image of {data.name}: leave it out")
-    return _summary(model.attributes, errors, changes, composition, resamples, seed)
+            raise InputError(f"{name} changes no image of {dataset.name}: leave it out")
+    return _summary(dataset.attributes, found, resamples, seed)
 
 
-def _check(model: CDVAEGAN, data: AttributeDataset) -> None:
+class FlipDistances(NamedTuple):
+    """Mean |difference| of images in grey levels of 255; see the module's formula."""
+
+    errors: Floats
+    """``(N, K)``: |x′ − x*|, of the flip of each attribute"""
+    changes: Floats
+    """``(N, K)``: |x − x*|"""
+    composition: Floats
+    """``(N,)``: |x − x′| of do(nothing)"""
+
+
+def true_flips(
+    data: AttributeDataset, rows: npt.NDArray[np.int64] | None = None
+) -> npt.NDArray[np.uint8]:
+    """x* of the flip of every attribute, ``(N, K, 3, H, W)``, of all images or of some rows.
+
+    Raises:
+        InputError: For data without true counterfactuals, or with labels that are unknown.
+    """
     if data.truth is None:
         raise InputError(f"{data.name} has no true counterfactuals: avatars have")
-    if data.image_size != model.image_size:
-        raise InputError(
-            f"the model is for images of {model.image_size} pixels, {data.name} has been opened "
-            f"at {data.image_size}"
-        )
     if (data.labels < 0).any():
         raise InputError(
             f"labels of {data.name} are unknown: true counterfactuals need all of them"
         )
+    rows = np.arange(len(data)) if rows is None else rows
+    drawn = [
+        [
+            data.truth(int(i), {name: 1 - int(y)})
+            for name, y in zip(data.attributes, data.labels[i], strict=True)
+        ]
+        for i in rows
+    ]
+    return np.stack(drawn).transpose(0, 1, 4, 2, 3)
 
 
-def _counterfactuals(
-    model: CDVAEGAN,
-    x: torch.Tensor,
-    asked: npt.NDArray[np.int8] | None,
-    do: dict[str, int],
-    detail: float | None,
-) -> torch.Tensor:
-    """uint8 ``(B, 3, H, W)``; the attribute in ``do`` is set to each image's own value."""
-    images = to_float(x).contiguous()
-    if asked is None:
-        return to_uint8(model.counterfactual(images, do, detail).images)
-    drawn = torch.empty_like(x, memory_format=torch.contiguous_format)
-    for value in (0, 1):
-        chosen = torch.from_numpy(asked == value)
-        if chosen.any():
-            result = model.counterfactual(images[chosen], dict.fromkeys(do, value), detail)
-            drawn[chosen] = to_uint8(result.images)
-    return drawn
-
-
-def _truth(
+def flip_distances(
+    editor: Editor,
     data: AttributeDataset,
-    rows: npt.NDArray[np.int64],
-    name: str,
-    asked: npt.NDArray[np.int8],
-) -> torch.Tensor:
-    assert data.truth is not None
-    drawn = [data.truth(int(i), {name: int(v)}) for i, v in zip(rows, asked, strict=True)]
-    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
+    truth: npt.NDArray[np.uint8] | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> FlipDistances:
+    """Flip every attribute of every image; the editor gets the pixels alone.
+
+    Args:
+        editor: See `cdvae_gan.evaluation.edits`.
+        data: Images whose true counterfactuals can be drawn, with all labels known.
+        truth: What `true_flips` draws of them, where it is at hand.
+        progress: Called with the number of counterfactuals done since the last call.
+    """
+    errors, changes = (np.zeros((len(data), len(data.attributes))) for _ in range(2))
+    composition = np.zeros(len(data))
+    for start in range(0, len(data), _BATCH):
+        rows = np.arange(start, min(start + _BATCH, len(data)))
+        images, labels = data.batch(rows)
+        x = to_float(images).contiguous()
+        true = torch.from_numpy(true_flips(data, rows) if truth is None else truth[rows])
+        composition[rows] = _distance(to_uint8(editor(x, None, None)), images)
+        for k, name in enumerate(data.attributes):
+            drawn = to_uint8(editor(x, name, 1 - labels[:, k]))
+            errors[rows, k] = _distance(drawn, true[:, k])
+            changes[rows, k] = _distance(images, true[:, k])
+            if progress:
+                progress(len(rows))
+    return FlipDistances(errors, changes, composition)
 
 
 def _distance(one: torch.Tensor, other: torch.Tensor) -> Floats:
@@ -150,21 +175,16 @@ def _distance(one: torch.Tensor, other: torch.Tensor) -> Floats:
 
 
 def _summary(
-    attributes: tuple[str, ...],
-    errors: Floats,
-    changes: Floats,
-    composition: Floats,
-    resamples: int,
-    seed: int,
+    attributes: tuple[str, ...], found: FlipDistances, resamples: int, seed: int
 ) -> CounterfactualError:
-    changed = changes > 0
-    sums = np.stack([np.where(changed, errors, 0), changes], axis=2)
-    counts = [*changed.sum(0).tolist(), len(errors)]
-    found = estimates(sums, _errors_and_mean, counts, resamples=resamples, seed=seed).tolist()
+    changed = found.changes > 0
+    sums = np.stack([np.where(changed, found.errors, 0), found.changes], axis=2)
+    counts = [*changed.sum(0).tolist(), len(changed)]
+    figures = estimates(sums, _errors_and_mean, counts, resamples=resamples, seed=seed).tolist()
     return CounterfactualError(
-        attributes=dict(zip(attributes, found[:-1], strict=True)),
-        mean=found[-1],
-        composition=float(composition.mean()),
+        attributes=dict(zip(attributes, figures[:-1], strict=True)),
+        mean=figures[-1],
+        composition=float(found.composition.mean()),
     )
 
 

@@ -1,0 +1,1 @@
+"""The ablation study that ``experiments/ablation.py`` runs."""
