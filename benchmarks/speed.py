@@ -1,6 +1,6 @@
 """How fast training and counterfactuals are here, and how near that is to the processor's peak.
 
-    python benchmarks/speed.py [--size 64] [--attributes 14] [--width 48] [--rounds 5]
+    python benchmarks/speed.py [--size 64] [--attributes 14] [--width 48] [--rounds 5] [--compile]
 
 Times whole training steps (default preset, batch 64, random images) and ``counterfactual`` at batch
 1 and 64, each in float32 and bfloat16, in turn, and prints the best and the median of the rounds.
@@ -41,10 +41,19 @@ def seconds(work: Callable[[], object], rounds: int) -> list[float]:
 
 
 def gemm_peak(bf16: bool, n: int = 2048) -> float:
-    """Floating-point operations a second of a large matrix product, the best of ten."""
+    """Floating-point operations a second of a large matrix product, the best of ten.
+
+    Taken by the library of matrix products and by that of convolutions (a product is a convolution
+    with a kernel of one pixel), whichever is faster: on some processors the first is far behind.
+    """
     dtype = torch.bfloat16 if bf16 else torch.float32
     a, b = torch.randn(n, n).to(dtype), torch.randn(n, n).to(dtype)
-    return 2 * n**3 / min(seconds(lambda: a @ b, 10))
+    image, kernel = a.T.reshape(1, n, n // 32, 32), b.reshape(n, n, 1, 1)
+    image, kernel = (t.contiguous(memory_format=torch.channels_last) for t in (image, kernel))
+    return max(
+        2 * n**3 / min(seconds(work, 10))
+        for work in (lambda: a @ b, lambda: torch.nn.functional.conv2d(image, kernel))
+    )
 
 
 def operations(work: Callable[[], object]) -> int:
@@ -54,12 +63,32 @@ def operations(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def training_step(size: int, n_attributes: int, width: int, bf16: bool) -> Callable[[], object]:
+def _model_config(names: tuple[str, ...], size: int, width: int) -> ModelConfig:
+    """The default preset's model."""
+    config = TrainConfig()
+    return ModelConfig(
+        names,
+        size,
+        z_dim=config.z_dim,
+        u_channels=config.u_channels,
+        mask_channels=config.mask_channels,
+        gate_channels=config.gate_channels,
+        fine_channels=config.fine_channels,
+        width=width,
+        scale=config.scale,
+    )
+
+
+def training_step(
+    size: int, n_attributes: int, width: int, bf16: bool, compiled: bool
+) -> Callable[[], object]:
     """A whole training step on random images, as a call."""
     names = tuple(f"attribute_{k}" for k in range(n_attributes))
     config = TrainConfig(width=width)
-    model = CDVAEGAN(ModelConfig(names, size, z_dim=config.z_dim, width=width))
+    model = CDVAEGAN(_model_config(names, size, width))
     module = TrainingModule(model, config, torch.full((n_attributes,), 0.5), bf16)
+    if compiled:
+        _compile(model)
     images = torch.randint(0, 256, (64, size, size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
     batch = Batch(images, torch.randint(0, 2, (64, n_attributes), dtype=torch.int8))
     trainer = lightning.Trainer(
@@ -82,12 +111,22 @@ def training_step(size: int, n_attributes: int, width: int, bf16: bool) -> Calla
     return lambda: module.training_step(batch, 0)
 
 
+def _compile(model: CDVAEGAN) -> None:
+    model.encoder.compile()
+    model.decoder.compile()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--attributes", type=int, default=14)
     parser.add_argument("--width", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="torch.compile encoder and decoder (needs a C++ compiler)",
+    )
     o = parser.parse_args()
     table = Table(title=f"{o.size}×{o.size}, width {o.width}, {torch.get_num_threads()} threads")
     for column in ("what", "arithmetic", "best", "median", "images/s", "share of gemm peak"):
@@ -95,9 +134,11 @@ def main() -> None:
     for bf16 in (False, True):
         peak = gemm_peak(bf16)
         arithmetic = "bf16" if bf16 else "float32"
-        step = training_step(o.size, o.attributes, o.width, bf16)
+        step = training_step(o.size, o.attributes, o.width, bf16, o.compile)
         names = tuple(f"attribute_{k}" for k in range(o.attributes))
-        model = channels_last(CDVAEGAN(ModelConfig(names, o.size, width=o.width)).eval())
+        model = channels_last(CDVAEGAN(_model_config(names, o.size, o.width)).eval())
+        if o.compile:
+            _compile(model)
 
         def counterfactual(
             n: int, model: CDVAEGAN = model, bf16: bool = bf16
