@@ -15,7 +15,20 @@ from typing import Annotated
 import typer
 
 from cdvae_gan import __version__
-from cdvae_gan.cli import counterfactual, data, demo, edit, info, judge, sample, train, traverse
+from cdvae_gan.cli import (
+    compare,
+    counterfactual,
+    data,
+    demo,
+    edit,
+    evaluate,
+    info,
+    judge,
+    reproduce,
+    sample,
+    train,
+    traverse,
+)
 from cdvae_gan.cli.common import examples
 from cdvae_gan.errors import InputError
 
@@ -40,6 +53,9 @@ app.add_typer(judge.app, name="judge")
 app.command(epilog=train.EXAMPLES)(train.train)
 app.command(epilog=counterfactual.EXAMPLES)(counterfactual.counterfactual)
 app.command(epilog=edit.EXAMPLES)(edit.edit)
+app.command(epilog=evaluate.EXAMPLES)(evaluate.evaluate)
+app.command(epilog=compare.EXAMPLES)(compare.compare)
+app.command(epilog=reproduce.EXAMPLES)(reproduce.reproduce)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=traverse.EXAMPLES)(traverse.traverse)
 app.command(epilog=info.EXAMPLES)(info.info)

@@ -15,19 +15,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["RESAMPLES", "Estimate", "GroupedSums", "estimates", "grouped", "ratio", "resampled"]
+__all__ = [
+    "CONFIDENCE",
+    "RESAMPLES",
+    "Estimate",
+    "GroupedSums",
+    "Statistic",
+    "estimates",
+    "grouped",
+    "interval",
+    "ratio",
+    "resampled",
+]
 
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[Floats], Floats]
+"""From totals ``(R, …)`` to what is wanted of them, ``(R, …)``, whatever R."""
 
 RESAMPLES = 1000
-_CONFIDENCE = 0.95
+CONFIDENCE = 0.95
+"""Of the intervals, unless another is asked for."""
+
 _COUNTS = 4_000_000
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, its 95 % interval and the number of images behind it; nan where there are none."""
+    """A figure, its interval and the number of images behind it; nan where there are none.
+
+    The interval is one of 95 % where nothing else is said.
+    """
 
     value: float
     low: float
@@ -89,6 +106,7 @@ def estimates(
     share: bool = False,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    confidence: float = CONFIDENCE,
 ) -> npt.NDArray[np.object_]:
     """The statistic of all groups with percentile intervals, an array of `Estimate`.
 
@@ -100,6 +118,7 @@ def estimates(
             a bootstrap sees no spread, and the exact bound (Clopper & Pearson 1934) takes over.
         resamples: How many.
         seed: Of the resampling.
+        confidence: How often the intervals are to hold the truth.
 
     Returns:
         Of shape ``shape``.
@@ -110,9 +129,9 @@ def estimates(
     count = np.broadcast_to(np.asarray(n), value.shape)
     result = np.empty(value.shape, dtype=object)
     for index in np.ndindex(value.shape):
-        low, high = _interval(draws[(slice(None), *index)])
+        low, high = interval(draws[(slice(None), *index)], confidence)
         if share and low == high:
-            low, high = _exact(float(value[index]), int(count[index]), low, high)
+            low, high = _exact(float(value[index]), int(count[index]), low, high, confidence)
         result[index] = Estimate(float(value[index]), low, high, int(count[index]))
     return result
 
@@ -150,19 +169,20 @@ def ratio(
     return result
 
 
-def _interval(draws: Floats) -> tuple[float, float]:
+def interval(draws: Floats, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The ends between which the middle of the draws ``(R,)`` lies; nan where none is known."""
     known = draws[np.isfinite(draws)]
     if not len(known):
         return np.nan, np.nan
-    tail = (1 - _CONFIDENCE) / 2
+    tail = (1 - confidence) / 2
     low, high = np.quantile(known, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def _exact(value: float, n: int, low: float, high: float) -> tuple[float, float]:
+def _exact(value: float, n: int, low: float, high: float, confidence: float) -> tuple[float, float]:
     if not n or value not in (0.0, 1.0):
         return low, high
-    reach = ((1 - _CONFIDENCE) / 2) ** (1 / n)
+    reach = ((1 - confidence) / 2) ** (1 / n)
     return (reach, 1.0) if value == 1 else (0.0, 1 - reach)
 
 
@@ -194,6 +214,11 @@ class GroupedSums:
             grown[: len(self._sums)] = self._sums
             self._sums = grown
         np.add.at(self._sums, (rows, *where), np.asarray(values, dtype=np.float64))
+
+    @property
+    def names(self) -> npt.NDArray[np.int64]:
+        """``(G,)`` whose sums they are."""
+        return np.fromiter(self._index, dtype=np.int64, count=len(self._index))
 
     def sums(self) -> Floats:
         """``(G, *shape)``."""

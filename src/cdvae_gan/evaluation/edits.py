@@ -15,9 +15,12 @@ from torch import Tensor
 
 from cdvae_gan.counterfactual import Abduction, abduct, act, predict
 from cdvae_gan.errors import unknown_name
+from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.model import CDVAEGAN
 
-__all__ = ["Editor", "ModelEditor", "set_attribute"]
+__all__ = ["Editor", "ModelEditor", "as_pictures", "set_attribute"]
+
+_REMEMBERED = 2  # the photos, and what was just made of them, which may have to be undone
 
 
 class Editor(Protocol):
@@ -67,22 +70,42 @@ class ModelEditor:
     def __init__(self, model: CDVAEGAN, detail: float | None = None) -> None:
         self.model = model
         self.detail = model.config.detail if detail is None else detail
-        self._seen: tuple[Tensor, Tensor, Abduction] | None = None
+        self._seen: list[tuple[Tensor, Tensor, Abduction]] = []
 
     @torch.no_grad()
     def __call__(
         self, x: Tensor, attribute: str | None, target: Tensor | None, strength: float = 1.0
     ) -> Tensor:
         model = self.model
-        moved, found = self._abduction(x)
+        moved, found = self._abducted(x)
         a = found.a
         if attribute is not None and target is not None:
             names, exclusive = model.attributes, model.config.exclusive
             a = set_attribute(a, attribute, target.to(a.device), names, exclusive, strength)
         return predict(model, moved, found, a, self.detail)[0].to(x.device)
 
-    def _abduction(self, x: Tensor) -> tuple[Tensor, Abduction]:
-        if self._seen is None or self._seen[0] is not x:
+    def abduction(self, x: Tensor) -> Abduction:
+        """What the model infers of images ``(B, 3, H, W)`` in [−1, 1], on its own device."""
+        return self._abducted(x)[1]
+
+    @torch.no_grad()
+    def _abducted(self, x: Tensor) -> tuple[Tensor, Abduction]:
+        known = next((entry for entry in self._seen if entry[0] is x), None)
+        if known is None:
             moved = x.to(next(self.model.parameters()).device)
-            self._seen = (x, moved, abduct(self.model, moved))
-        return self._seen[1:]
+            known = (x, moved, abduct(self.model, moved))
+        # The photos are asked for again and again, so they are never the ones that are forgotten.
+        others = [entry for entry in self._seen if entry is not known]
+        self._seen = [known, *others][:_REMEMBERED]
+        return known[1], known[2]
+
+
+def as_pictures(editor: Editor) -> Editor:
+    """The same editor, whose answers have the 256 levels of a picture that is saved."""
+
+    def edit(
+        x: Tensor, attribute: str | None, target: Tensor | None, strength: float = 1.0
+    ) -> Tensor:
+        return to_float(to_uint8(editor(x, attribute, target, strength)))
+
+    return edit

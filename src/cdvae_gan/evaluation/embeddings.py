@@ -25,7 +25,7 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.judges.networks import channels_last
 from cdvae_gan.networks.efficientnet import EfficientNetFeatures
 
-__all__ = ["Embedding", "face_embedding", "object_embedding"]
+__all__ = ["Embedding", "face_embedding", "object_embedding", "share_of_faces"]
 
 Embedding = Callable[[Tensor], Tensor]
 """From images uint8 ``(B, 3, H, W)`` to features float ``(B, D)``."""
@@ -101,3 +101,17 @@ def _dlib() -> tuple[Any, Path]:
             'pip install "cdvae-gan[eval]"'
         )
     return dlib, Path(places[0]) / "models"
+
+
+def share_of_faces(images: Tensor) -> float:
+    """On how many images uint8 ``(B, 3, H, W)`` dlib's detector finds a face, in [0, 1].
+
+    Raises:
+        InputError: The packages are missing.
+    """
+    dlib, _ = _dlib()
+    detector = dlib.get_frontal_face_detector()
+    size = 2 * _FACE_SIZE
+    x = F.interpolate(images.float(), (size, size), mode="bicubic", align_corners=False)
+    pictures = x.round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().contiguous().numpy()
+    return sum(bool(len(detector(picture, 0))) for picture in pictures) / max(1, len(pictures))

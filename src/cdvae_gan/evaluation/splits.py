@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import InputError
 
-__all__ = ["Halves", "groups_of", "halves"]
+__all__ = ["Halves", "chosen_part", "groups_of", "halves"]
 
 
 class Halves(NamedTuple):
@@ -56,6 +56,33 @@ def halves(dataset: AttributeDataset, *, split: str = "validation", seed: int = 
             "into a half to tune on and a half to report"
         )
     return Halves(whole.take(np.flatnonzero(in_tune)), whole.take(np.flatnonzero(~in_tune)))
+
+
+def chosen_part(
+    dataset: AttributeDataset, part: str = "report", *, limit: int | None = None, seed: int = 0
+) -> tuple[AttributeDataset, AttributeDataset]:
+    """Some of the images to evaluate on, and the others.
+
+    Args:
+        dataset: All images.
+        part: ``report`` or ``tune``, the halves of the validation split, or a split.
+        limit: At most so many of them.
+        seed: Of the draw where there are more; the halves are always the same.
+
+    Returns:
+        The images of the part that were drawn, and all images that are not of the part.
+
+    Raises:
+        InputError: There is no such part.
+    """
+    numbered = np.arange(len(dataset))
+    at = dict(zip(dataset.images.rows.tolist(), numbered.tolist(), strict=True))
+    whole = getattr(halves(dataset), part) if part in Halves._fields else dataset.split(part)
+    inside = np.array([at[row] for row in whole.images.rows.tolist()])
+    others = dataset.take(np.setdiff1d(numbered, inside))
+    if limit is not None and limit < len(inside):
+        inside = np.sort(np.random.default_rng(seed).choice(inside, limit, replace=False))
+    return dataset.take(inside), others
 
 
 def _coin(name: str, seed: int) -> bool:

@@ -1,12 +1,4 @@
-"""How far counterfactuals are from the true ones, on data that has them (drawn avatars).
-
-For attribute k and the images i that do(a_k = 1 − y_ik) really changes,
-
-    error_k = Σ_i mean|x′_i − x*_i| / Σ_i mean|x_i − x*_i|
-
-with x the photo, x′ the model's counterfactual and x* the true one, all as 8-bit pictures. It is 0
-for the truth and 1 for an edit that does nothing; below 0 it cannot be, above 1 it can.
-"""
+"""How far a model is from the true counterfactuals; `metrics.truth` has the formula."""
 
 from __future__ import annotations
 
@@ -20,8 +12,10 @@ import torch
 
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.errors import InputError
-from cdvae_gan.evaluation.bootstrap import Estimate, estimates
+from cdvae_gan.evaluation.bootstrap import Estimate
 from cdvae_gan.evaluation.edits import Editor, ModelEditor
+from cdvae_gan.evaluation.metrics.base import MEAN
+from cdvae_gan.evaluation.metrics.truth import RELATIVE, TrueError, grey_distance
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.model import CDVAEGAN
 
@@ -100,7 +94,7 @@ def counterfactual_error(
 
 
 class FlipDistances(NamedTuple):
-    """Mean |difference| of images in grey levels of 255; see the module's formula."""
+    """Mean |difference| of images in grey levels of 255."""
 
     errors: Floats
     """``(N, K)``: |x′ − x*|, of the flip of each attribute"""
@@ -157,39 +151,25 @@ def flip_distances(
         images, labels = data.batch(rows)
         x = to_float(images).contiguous()
         true = torch.from_numpy(true_flips(data, rows) if truth is None else truth[rows])
-        composition[rows] = _distance(to_uint8(editor(x, None, None)), images)
+        composition[rows] = grey_distance(to_uint8(editor(x, None, None)), images)
         for k, name in enumerate(data.attributes):
             drawn = to_uint8(editor(x, name, 1 - labels[:, k]))
-            errors[rows, k] = _distance(drawn, true[:, k])
-            changes[rows, k] = _distance(images, true[:, k])
+            errors[rows, k] = grey_distance(drawn, true[:, k])
+            changes[rows, k] = grey_distance(images, true[:, k])
             if progress:
                 progress(len(rows))
     return FlipDistances(errors, changes, composition)
 
 
-def _distance(one: torch.Tensor, other: torch.Tensor) -> Floats:
-    """Mean |difference| of each pair of uint8 images, in grey levels."""
-    difference = (one.short() - other.short()).abs().double()
-    result: Floats = difference.mean(dim=(1, 2, 3)).numpy()
-    return result
-
-
 def _summary(
     attributes: tuple[str, ...], found: FlipDistances, resamples: int, seed: int
 ) -> CounterfactualError:
-    changed = found.changes > 0
-    sums = np.stack([np.where(changed, found.errors, 0), found.changes], axis=2)
-    counts = [*changed.sum(0).tolist(), len(changed)]
-    figures = estimates(sums, _errors_and_mean, counts, resamples=resamples, seed=seed).tolist()
+    metric, rows = TrueError(attributes), np.arange(len(found.composition))
+    for k, name in enumerate(attributes):
+        metric.update(name, found.errors[:, k], found.changes[:, k], rows)
+    table = metric.compute(resamples=resamples, seed=seed)
     return CounterfactualError(
-        attributes=dict(zip(attributes, figures[:-1], strict=True)),
-        mean=figures[-1],
+        attributes={name: table[name, RELATIVE] for name in attributes},
+        mean=table[MEAN, RELATIVE],
         composition=float(found.composition.mean()),
     )
-
-
-def _errors_and_mean(totals: Floats) -> Floats:
-    """From sums ``(R, K, 2)`` to the K errors and their mean, ``(R, K + 1)``."""
-    errors = totals[..., 0] / totals[..., 1]
-    result: Floats = np.concatenate([errors, errors.mean(1, keepdims=True)], axis=1)
-    return result

@@ -46,7 +46,7 @@ from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import Precision, choose_precision
 from cdvae_gan.training.start import learned_weights, take_over
 
-__all__ = ["Limits", "train"]
+__all__ = ["Limits", "steps_done", "train"]
 
 _VALIDATION_IMAGES = 256
 
@@ -126,7 +126,7 @@ def train(
         raise InputError(f"{str(out)!r} has no checkpoint to go on from: start it without --resume")
     if not resume and not rank_zero_only.rank:  # type: ignore[attr-defined]
         _begin(out, data, config)
-    start = _step_of(checkpoint) if resume else 0
+    start = steps_done(out) if resume else 0
 
     limit, signals = TimeLimit(limits.seconds), StopSignals()
     with _quiet():
@@ -252,7 +252,9 @@ def _trainer(out: Path, accelerator: str, devices: int | str) -> lightning.Train
     )
 
 
-def _step_of(checkpoint: Path) -> int:
+def steps_done(run: str | Path) -> int:
+    """How many steps a run has made by its last checkpoint."""
+    checkpoint = Path(run) / "checkpoints" / "last.ckpt"
     state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
     return int(state["global_step"])
 

@@ -25,7 +25,7 @@ from cdvae_gan.evaluation.judges.features import (
     classical_features,
     principal_components,
 )
-from cdvae_gan.evaluation.judges.judge import Report, Scores, State
+from cdvae_gan.evaluation.judges.judge import Report, Scores, State, resized
 from cdvae_gan.evaluation.judges.trees import Forest
 
 __all__ = ["boosting_scores", "fit_boosting", "fit_svm", "svm_scores"]
@@ -134,14 +134,10 @@ def _projection(state: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 def _batches(dataset: AttributeDataset) -> Iterator[Tensor]:
-    if dataset.image_size != FEATURE_SIZE:
-        raise InputError(
-            f"classical judges take images of {FEATURE_SIZE} pixels, not {dataset.image_size}: "
-            f"open the data with size={FEATURE_SIZE}"
-        )
     for start in range(0, len(dataset), _BATCH):
         rows = np.arange(start, min(start + _BATCH, len(dataset)))
-        yield classical_features(dataset.batch(rows).images)
+        # As a judge brings them there when it is asked: it learns what it will see.
+        yield classical_features(resized(dataset.batch(rows).images, FEATURE_SIZE))
 
 
 def _known(

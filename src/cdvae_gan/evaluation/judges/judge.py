@@ -152,6 +152,8 @@ class Judge:
 
     card: Card
     scores: Scores
+    digest: str = ""
+    """A hash of the file of its weights, where it has one"""
 
     @property
     def name(self) -> str:
@@ -209,7 +211,8 @@ class Judge:
             for what in ("attributes", "scales", "offsets", "thresholds", "quality")
         }
         whole = self.scores
-        return Judge(replace(self.card, **kept), lambda images: whole(images)[:, columns])
+        card = replace(self.card, **kept)
+        return replace(self, card=card, scores=lambda images: whole(images)[:, columns])
 
 
 def calibrated(scores: Tensor, card: Card) -> Tensor:

@@ -19,13 +19,14 @@ Images are brought to ``image_size``, divided by 255, less ``mean``, over ``std`
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,7 @@ def load_judge(
             judge = load_saved(path, device)
         else:
             judge = _huggingface(path, attributes, device)
+        judge = replace(judge, digest=_digest(sorted(path.glob("*.safetensors"))))
         return judge if attributes is None else judge.select(attributes)
     if ":" in text and not path.is_file():
         return _foreign(text, _function(text), _Beside(), attributes, device, "function")
@@ -101,7 +103,15 @@ def load_judge(
         raise InputError(f"{text!r} is no judge that can be read: expected {_FORMS}")
     beside = _beside(path.with_suffix(".json"))
     family = {".onnx": "ONNX", ".pt2": "torch.export"}.get(path.suffix.lower(), "TorchScript")
-    return _foreign(path.stem, kind(path, device), beside, attributes, device, family)
+    judge = _foreign(path.stem, kind(path, device), beside, attributes, device, family)
+    return replace(judge, digest=_digest([path]))
+
+
+def _digest(files: Sequence[Path]) -> str:
+    sha = hashlib.sha256()
+    for file in files:
+        sha.update(file.read_bytes())
+    return sha.hexdigest()[:16]
 
 
 def _foreign(

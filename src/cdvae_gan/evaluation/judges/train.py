@@ -18,6 +18,7 @@ from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import unknown_name
 from cdvae_gan.evaluation.judges.calibration import calibrate
 from cdvae_gan.evaluation.judges.classical import fit_boosting, fit_svm
+from cdvae_gan.evaluation.judges.features import FEATURE_SIZE
 from cdvae_gan.evaluation.judges.judge import Card, Judge, Quality, Report, State
 from cdvae_gan.evaluation.judges.network import NetworkTraining, fit_network
 from cdvae_gan.evaluation.judges.store import FAMILIES, judge_of, save_judge
@@ -32,6 +33,7 @@ _APART = (
     "independent of it, so reported apart from the other judges."
 )
 _BATCH = 1024
+_CLASSICAL = ("boosting", "svm")
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def train_judge(
         name=name or family,
         family=family,
         attributes=dataset.attributes,
-        image_size=dataset.image_size,
+        image_size=FEATURE_SIZE if family in _CLASSICAL else dataset.image_size,
         seed=seed,
         data=dataset.name,
         fingerprint=images.fingerprint,
@@ -163,4 +165,4 @@ def _all_scores(judge: Judge, dataset: AttributeDataset) -> Any:
 
 def _versions(family: str) -> dict[str, str]:
     names = ["cdvae-gan", "torch", "numpy"]
-    return {n: version(n) for n in names + ["scikit-learn"] * (family in ("boosting", "svm"))}
+    return {n: version(n) for n in names + ["scikit-learn"] * (family in _CLASSICAL)}

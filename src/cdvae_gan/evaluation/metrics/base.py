@@ -10,8 +10,9 @@ Images of one group must come with the same number every time, also from batch t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cdvae_gan.evaluation.bootstrap import RESAMPLES, Estimate, GroupedSums, estimates
+from cdvae_gan.errors import InputError
+from cdvae_gan.evaluation.bootstrap import (
+    CONFIDENCE,
+    RESAMPLES,
+    Estimate,
+    GroupedSums,
+    estimates,
+)
 
-__all__ = ["MEAN", "Groups", "MeanOver", "Table", "array", "mean_of_known"]
+__all__ = [
+    "MEAN",
+    "Groups",
+    "MeanOver",
+    "Summed",
+    "Table",
+    "array",
+    "difference",
+    "mean_of_known",
+    "over_judges",
+]
 
 MEAN = "mean"
 """Name of the row that averages the trusted attributes."""
@@ -63,6 +81,20 @@ class Table:
         """As plain data: row to column to value, low, high, n."""
         return {name: {c: e.to_dict() for c, e in row.items()} for name, row in self}
 
+    @classmethod
+    def from_dict(cls, values: dict[str, dict[str, Any]], untrusted: Sequence[str] = ()) -> Table:
+        """Undoes `to_dict`."""
+        rows, columns = tuple(values), tuple(next(iter(values.values()), {}))
+        cells = np.empty((len(rows), len(columns)), dtype=object)
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                e = values[row][column]
+                value, low, high = (
+                    math.nan if e[k] is None else e[k] for k in ("value", "low", "high")
+                )
+                cells[i, j] = Estimate(value, low, high, e["n"])
+        return cls(rows, columns, cells, tuple(untrusted))
+
     def __str__(self) -> str:
         width = max(len(r) for r in self.rows) + 1
         head = " " * width + "  ".join(f"{c:>30}" for c in self.columns)
@@ -90,6 +122,129 @@ def mean_of_known(
     known = np.isfinite(each) & use[:, None]
     total = np.where(known, each, 0).sum(-2, keepdims=True)
     return np.asarray(total / known.sum(-2, keepdims=True), dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Summed:
+    """A table as a function of sums over groups of images.
+
+    Tables of the same images are resampled together: that makes means over judges, and differences
+    between models, as sure as they can be.
+    """
+
+    groups: npt.NDArray[np.int64]
+    """``(G,)``: whose sums they are"""
+    sums: npt.NDArray[np.float64]
+    """``(G, …)``"""
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    statistic: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+    """From totals ``(R, …)`` to ``(R, rows, columns)``"""
+    n: npt.NDArray[np.int64]
+    """``(rows, columns)``: images behind each cell"""
+    share: bool = False
+    """The cells are shares of yes among trials; see `bootstrap.estimates`"""
+    untrusted: tuple[str, ...] = ()
+
+    def table(
+        self, *, resamples: int = RESAMPLES, seed: int = 0, confidence: float = CONFIDENCE
+    ) -> Table:
+        """The figures with their intervals."""
+        if not len(self.sums):
+            raise InputError("nothing has been measured: no image was added")
+        cells = estimates(
+            self.sums[np.argsort(self.groups)],
+            self.statistic,
+            self.n,
+            share=self.share,
+            resamples=resamples,
+            seed=seed,
+            confidence=confidence,
+        )
+        return Table(self.rows, self.columns, cells, self.untrusted)
+
+    def without_mean(self) -> Summed:
+        """The same without the row of means."""
+        kept = [i for i, row in enumerate(self.rows) if row != MEAN]
+        rows, whole = tuple(self.rows[i] for i in kept), self.statistic
+        return replace(self, rows=rows, n=self.n[kept], statistic=lambda t: whole(t)[:, kept])
+
+
+def over_judges(parts: Sequence[Summed], trusted: npt.NDArray[np.bool_] | None = None) -> Summed:
+    """The mean of what several judges say of the same images, and the mean over attributes.
+
+    A judge counts where it is trusted; where none is, all count, and the row is not trusted.
+
+    Args:
+        parts: One for each judge, with the same rows and columns.
+        trusted: ``(judges, rows, columns)``; by default what the parts say of their rows.
+    """
+    bare = [part.without_mean() for part in parts]
+    rows, columns = bare[0].rows, bare[0].columns
+    if trusted is None:
+        known = np.array([[r not in p.untrusted for r in rows] for p in bare])
+        trusted = np.repeat(known[:, :, None], len(columns), axis=2)
+    use = trusted | ~trusted.any(0)
+    believed = np.asarray(trusted.any(axis=(0, 2)), dtype=bool)
+
+    def statistic(totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        said = np.stack([part.statistic(totals[:, j]) for j, part in enumerate(bare)])
+        heard = np.isfinite(said) & use[:, None]
+        each = np.where(heard, said, 0).sum(0) / heard.sum(0)
+        return np.concatenate([each, mean_of_known(each, believed)], axis=1)
+
+    counts = np.stack([part.n for part in bare])
+    least = np.where(use & (counts > 0), counts, np.iinfo(np.int64).max).min(0)
+    n = np.where((use & (counts > 0)).any(0), least, 0)
+    groups, sums = _aligned(bare)
+    return Summed(
+        groups,
+        sums,
+        (*rows, MEAN),
+        columns,
+        statistic,
+        np.concatenate([n, n[believed].sum(0, keepdims=True)]),
+        bare[0].share,
+        tuple(r for r, b in zip(rows, believed, strict=True) if not b),
+    )
+
+
+def difference(
+    one: Summed,
+    other: Summed,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    confidence: float = CONFIDENCE,
+) -> Table:
+    """One less the other, on the same images: their intervals are those of paired figures.
+
+    Raises:
+        InputError: The two are not of the same rows and columns.
+    """
+    if (one.rows, one.columns) != (other.rows, other.columns):
+        raise InputError("only tables with the same rows and columns can be compared")
+    groups, sums = _aligned([one, other])
+    return Summed(
+        groups,
+        sums,
+        one.rows,
+        one.columns,
+        lambda t: one.statistic(t[:, 0]) - other.statistic(t[:, 1]),
+        np.minimum(one.n, other.n),
+        untrusted=tuple(dict.fromkeys(one.untrusted + other.untrusted)),
+    ).table(resamples=resamples, seed=seed, confidence=confidence)
+
+
+def _aligned(
+    parts: Sequence[Summed],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """All groups that any of them knows, and ``(G, parts, …)``, 0 where one knows it not."""
+    groups = np.unique(np.concatenate([part.groups for part in parts]))
+    sums = np.zeros((len(groups), len(parts), *parts[0].sums.shape[1:]))
+    for i, part in enumerate(parts):
+        sums[np.searchsorted(groups, part.groups), i] = part.sums
+    return groups, sums
 
 
 class MeanOver:
@@ -125,18 +280,30 @@ class MeanOver:
         where = (self.rows.index(row), self.columns.index(column))
         self._sums.add(who, np.stack([top, w], axis=1), where)
 
-    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+    def summed(self) -> Summed:
+        """The table with its row of means, before any resampling."""
         sums = self._sums.sums()
-        n = sums[..., 1].sum(0).round().astype(int)
+        n = sums[..., 1].sum(0).round().astype(np.int64)
 
         def statistic(totals: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
             each = totals[..., 0] / totals[..., 1]
             return np.concatenate([each, mean_of_known(each, self.trusted)], axis=1)
 
         counts = np.concatenate([n, n[self.trusted].sum(0, keepdims=True)])
-        cells = estimates(sums, statistic, counts, share=self.share, resamples=resamples, seed=seed)
         doubted = tuple(r for r, t in zip(self.rows, self.trusted, strict=True) if not t)
-        return Table((*self.rows, MEAN), self.columns, cells, doubted)
+        return Summed(
+            self._sums.names,
+            sums,
+            (*self.rows, MEAN),
+            self.columns,
+            statistic,
+            counts,
+            self.share,
+            doubted,
+        )
+
+    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._sums.reset()

@@ -14,8 +14,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from cdvae_gan.evaluation.bootstrap import RESAMPLES, GroupedSums, estimates
-from cdvae_gan.evaluation.metrics.base import MEAN, Groups, MeanOver, Table, array, mean_of_known
+from cdvae_gan.evaluation.bootstrap import RESAMPLES, GroupedSums, Statistic
+from cdvae_gan.evaluation.metrics.base import (
+    MEAN,
+    Groups,
+    MeanOver,
+    Summed,
+    Table,
+    array,
+    mean_of_known,
+)
 
 __all__ = [
     "ALL",
@@ -26,6 +34,7 @@ __all__ = [
     "Deception",
     "Preservation",
     "StrengthCurve",
+    "fooled",
 ]
 
 PUT_ON, TAKE_OFF, ALL, UNCONDITIONAL = "put on", "take off", "all", "unconditional"
@@ -60,13 +69,17 @@ class Deception:
             groups: ``(B,)``.
         """
         y = array(labels)
-        fooled, right = _fooled(labels, before, after)
+        seen, right = fooled(labels, before, after)
         weights = {PUT_ON: right & (y == 0), TAKE_OFF: right & (y == 1), ALL: right}
         for column, weight in {**weights, UNCONDITIONAL: y >= 0}.items():
-            self._ratios.add(groups, attribute, column, fooled, weight)
+            self._ratios.add(groups, attribute, column, seen, weight)
+
+    def summed(self) -> Summed:
+        """The table before any resampling."""
+        return self._ratios.summed()
 
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
-        return self._ratios.compute(resamples=resamples, seed=seed)
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._ratios.reset()
@@ -103,11 +116,15 @@ class StrengthCurve:
         groups: Groups,
     ) -> None:
         """Add flips carried out so far; the other arguments are those of `Deception.update`."""
-        fooled, right = _fooled(labels, before, after)
-        self._ratios.add(groups, attribute, f"{strength:g}", fooled, right)
+        seen, right = fooled(labels, before, after)
+        self._ratios.add(groups, attribute, f"{strength:g}", seen, right)
+
+    def summed(self) -> Summed:
+        """The table before any resampling."""
+        return self._ratios.summed()
 
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
-        return self._ratios.compute(resamples=resamples, seed=seed)
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._ratios.reset()
@@ -148,8 +165,8 @@ class Preservation:
         one = np.ones((len(moved), 1))
         self._sums.add(array(groups), np.concatenate([moved, one], 1), (self._row(attribute),))
 
-    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
-        """One column, ``kept``; a row for each attribute that was set, and the mean."""
+    def summed(self) -> Summed:
+        """The table before any resampling."""
         counts, use = self.counts, self.trusted
 
         def statistic(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -158,27 +175,29 @@ class Preservation:
             each = kept[..., None]
             return np.concatenate([each, mean_of_known(each, use)], axis=-2)
 
-        n = self._n()
+        n = np.where(counts.any(1), self._n(), 0)  # there may be no other attribute to look at
         total = np.concatenate([n, n[use].sum(keepdims=True)])[:, None]
-        cells = estimates(
-            self._sums.sums(), statistic, total, share=True, resamples=resamples, seed=seed
+        return self._summed((*self.attributes, MEAN), (KEPT,), statistic, total)
+
+    def summed_confusion(self) -> Summed:
+        """The table of `confusion` before any resampling."""
+        return self._summed(
+            self.attributes,
+            self.attributes,
+            lambda t: t[..., :-1] / t[..., -1:],
+            np.repeat(self._n()[:, None], len(self.attributes), axis=1),
         )
-        return Table((*self.attributes, MEAN), (KEPT,), cells, self._doubted())
+
+    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+        """One column, ``kept``; a row for each attribute that was set, and the mean."""
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def confusion(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
         """Which reading moved: a row for each attribute set, a column for each attribute read.
 
         On the diagonal stands how often the edit was seen; off it, lower is better.
         """
-        cells = estimates(
-            self._sums.sums(),
-            lambda t: t[..., :-1] / t[..., -1:],
-            self._n()[:, None],
-            share=True,
-            resamples=resamples,
-            seed=seed,
-        )
-        return Table(self.attributes, self.attributes, cells, self._doubted())
+        return self.summed_confusion().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._sums.reset()
@@ -189,8 +208,16 @@ class Preservation:
     def _n(self) -> npt.NDArray[np.int64]:
         return np.asarray(self._sums.sums()[..., -1].sum(0).round(), dtype=np.int64)
 
-    def _doubted(self) -> tuple[str, ...]:
-        return tuple(a for a, t in zip(self.attributes, self.trusted, strict=True) if not t)
+    def _summed(
+        self,
+        rows: tuple[str, ...],
+        columns: tuple[str, ...],
+        statistic: Statistic,
+        n: npt.NDArray[np.int64],
+    ) -> Summed:
+        doubted = tuple(a for a, t in zip(self.attributes, self.trusted, strict=True) if not t)
+        sums = self._sums.sums()
+        return Summed(self._sums.names, sums, rows, columns, statistic, n, True, doubted)
 
 
 def _others(
@@ -204,7 +231,7 @@ def _others(
     return result
 
 
-def _fooled(
+def fooled(
     labels: Groups, before: Groups, after: Groups
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Was the flip seen, and was the factual read right?"""

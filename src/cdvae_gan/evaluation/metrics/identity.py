@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cdvae_gan.errors import InputError
-from cdvae_gan.evaluation.bootstrap import RESAMPLES, GroupedSums, estimates
-from cdvae_gan.evaluation.metrics.base import MEAN, Groups, Table, array, mean_of_known
+from cdvae_gan.evaluation.bootstrap import RESAMPLES, GroupedSums
+from cdvae_gan.evaluation.metrics.base import MEAN, Groups, Summed, Table, array, mean_of_known
 
 __all__ = ["COSINE", "KEPT", "RANDOM", "Identity"]
 
@@ -59,11 +59,12 @@ class Identity:
         rows = np.stack([(e * e2).sum(1), random, np.ones(len(e))], axis=1)[usable]
         self._sums.add(who[usable], rows, (self.attributes.index(attribute),))
 
-    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+    def summed(self) -> Summed:
+        """The table before any resampling."""
         sums = self._sums.sums()
         if not len(sums):
             raise InputError("identity needs images of at least two people with a face found")
-        n = sums[..., 2].sum(0).astype(int)
+        n = sums[..., 2].sum(0).astype(np.int64)
         use = np.ones(len(n), dtype=bool)
 
         def statistic(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -71,9 +72,12 @@ class Identity:
             each = np.stack([cosine, random, (cosine - random) / (1 - random)], axis=-1)
             return np.concatenate([each, mean_of_known(each, use)], axis=-2)
 
-        counts = np.append(n, n.sum())[:, None]
-        cells = estimates(sums, statistic, counts, resamples=resamples, seed=seed)
-        return Table((*self.attributes, MEAN), (COSINE, RANDOM, KEPT), cells)
+        rows, columns = (*self.attributes, MEAN), (COSINE, RANDOM, KEPT)
+        counts = np.repeat(np.append(n, n.sum())[:, None], len(columns), axis=1)
+        return Summed(self._sums.names, sums, rows, columns, statistic, counts)
+
+    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._generator = np.random.default_rng(self.seed)

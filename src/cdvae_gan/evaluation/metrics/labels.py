@@ -15,18 +15,21 @@ Balanced accuracy is ½ for a coin, and for whoever always gives the same answer
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from cdvae_gan.evaluation.bootstrap import RESAMPLES, GroupedSums, estimates
-from cdvae_gan.evaluation.metrics.base import MEAN, Groups, Table, array, mean_of_known
+from cdvae_gan.evaluation.bootstrap import RESAMPLES, GroupedSums
+from cdvae_gan.evaluation.metrics.base import MEAN, Groups, Summed, Table, array, mean_of_known
 
 __all__ = [
     "ACCURACY",
     "BALANCED",
     "CALIBRATION_ERROR",
     "CROSS_ENTROPY",
+    "OBSERVED",
+    "PREDICTED",
     "SENSITIVITY",
     "SPECIFICITY",
     "LabelQuality",
@@ -40,6 +43,8 @@ BALANCED, SENSITIVITY, SPECIFICITY, ACCURACY, CROSS_ENTROPY, CALIBRATION_ERROR =
     "cross-entropy",
     "calibration error",
 )
+
+PREDICTED, OBSERVED = "predicted", "observed"
 
 _BINS = 15
 _SMALLEST = 1e-7
@@ -57,8 +62,8 @@ class LabelQuality:
         self.attributes = tuple(attributes)
         self.trusted = np.array(trusted if trusted is not None else [True] * len(self.attributes))
         # Of each attribute: true positives, positives, true negatives, negatives, cross-entropy,
-        # then Σ (p − y) of each bin.
-        self._sums = GroupedSums(len(self.attributes), 5 + _BINS)
+        # then of each bin Σ p, Σ y and how many.
+        self._sums = GroupedSums(len(self.attributes), 5 + 3 * _BINS)
 
     def update(
         self, labels: Groups, probabilities: Groups, groups: Groups, answers: Groups | None = None
@@ -76,18 +81,39 @@ class LabelQuality:
         one, zero, known = y == 1, y == 0, y >= 0
         likely = np.where(one, p, 1 - p).clip(_SMALLEST, 1)
         bins = np.minimum((p * _BINS).astype(int), _BINS - 1)
-        gaps = ((p - one) * known)[..., None] * (bins[..., None] == np.arange(_BINS))
+        inside = (bins[..., None] == np.arange(_BINS)) & known[..., None]
+        binned = [inside * p[..., None], inside & one[..., None], inside]
         counts = np.stack([one & yes, one, zero & ~yes, zero, -np.log(likely) * known], axis=-1)
-        self._sums.add(array(groups), np.concatenate([counts, gaps], axis=-1))
+        self._sums.add(array(groups), np.concatenate([counts, *binned], axis=-1))
 
-    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+    def summed(self) -> Summed:
+        """The table before any resampling."""
         columns = (BALANCED, SENSITIVITY, SPECIFICITY, ACCURACY, CROSS_ENTROPY, CALIBRATION_ERROR)
         sums = self._sums.sums()
-        n = sums[..., [1, 3]].sum((0, 2)).astype(int)
-        counts = np.append(n, n[self.trusted].sum())[:, None]
-        cells = estimates(sums, self._statistic, counts, resamples=resamples, seed=seed)
-        doubted = (a for a, t in zip(self.attributes, self.trusted, strict=True) if not t)
-        return Table((*self.attributes, MEAN), columns, cells, tuple(doubted))
+        n = sums[..., [1, 3]].sum((0, 2)).astype(np.int64)
+        counts = np.repeat(np.append(n, n[self.trusted].sum())[:, None], len(columns), axis=1)
+        doubted = tuple(a for a, t in zip(self.attributes, self.trusted, strict=True) if not t)
+        rows = (*self.attributes, MEAN)
+        return Summed(
+            self._sums.names, sums, rows, columns, self._statistic, counts, untrusted=doubted
+        )
+
+    def reliability(self) -> Summed:
+        """Do probabilities mean what they say? All trusted attributes together.
+
+        A row for each bin of probabilities; columns ``predicted``, their mean, and ``observed``,
+        the share of 1 among the labels. The two are equal where the reading is calibrated.
+        """
+        edges = np.linspace(0, 1, _BINS + 1)
+        rows = tuple(f"{a:.2f} to {b:.2f}" for a, b in pairwise(edges))
+        binned = self._sums.sums()[:, self.trusted, 5:].sum(1)
+        sums = binned.reshape(-1, 3, _BINS).transpose(0, 2, 1)
+        n = np.repeat(sums[..., 2].sum(0).astype(np.int64)[:, None], 2, axis=1)
+        names = (PREDICTED, OBSERVED)
+        return Summed(self._sums.names, sums, rows, names, lambda t: t[..., :2] / t[..., 2:], n)
+
+    def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._sums.reset()
@@ -95,6 +121,7 @@ class LabelQuality:
     def _statistic(self, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         hits, positives, passes, negatives, entropy = (t[..., i] for i in range(5))
         total = positives + negatives
+        predicted, observed, _ = np.split(t[..., 5:], 3, axis=-1)
         each = np.stack(
             [
                 (hits / positives + passes / negatives) / 2,
@@ -102,7 +129,7 @@ class LabelQuality:
                 passes / negatives,
                 (hits + passes) / total,
                 entropy / total,
-                np.abs(t[..., 5:]).sum(-1) / total,
+                np.abs(predicted - observed).sum(-1) / total,
             ],
             axis=-1,
         )

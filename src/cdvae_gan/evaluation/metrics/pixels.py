@@ -21,7 +21,7 @@ from torchmetrics.functional.image import (
 
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.bootstrap import RESAMPLES
-from cdvae_gan.evaluation.metrics.base import Groups, MeanOver, Table
+from cdvae_gan.evaluation.metrics.base import Groups, MeanOver, Summed, Table
 
 __all__ = ["CHANGED", "L1", "Composition", "Minimality", "Reconstruction", "Reversibility"]
 
@@ -50,8 +50,12 @@ class Composition:
         self.largest[rounds] = max(self.largest[rounds], float(difference.max()))
         self._means.add(groups, str(rounds), L1, _mean(difference), 1)
 
+    def summed(self) -> Summed:
+        """The table before any resampling."""
+        return self._means.summed().without_mean()
+
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
-        return self._means.compute(resamples=resamples, seed=seed).without_mean()
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self.largest = dict.fromkeys(self.rounds, 0.0)
@@ -72,8 +76,12 @@ class Reversibility:
         """Add images ``(B, 3, H, W)`` in [−1, 1], and the same flipped there and back."""
         self._means.add(groups, attribute, L1, _mean(_difference(x, x_back)), 1)
 
+    def summed(self) -> Summed:
+        """The table before any resampling."""
+        return self._means.summed()
+
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
-        return self._means.compute(resamples=resamples, seed=seed)
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._means.reset()
@@ -99,8 +107,12 @@ class Minimality:
         self._means.add(groups, attribute, L1, _mean(difference), 1)
         self._means.add(groups, attribute, CHANGED, changed.cpu(), 1)
 
+    def summed(self) -> Summed:
+        """The table before any resampling."""
+        return self._means.summed()
+
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
-        return self._means.compute(resamples=resamples, seed=seed)
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._means.reset()
@@ -125,8 +137,12 @@ class Reconstruction:
         for column, values in ((L1, _mean(difference)), (PSNR, psnr), (SSIM, _ssim(x, drawn))):
             self._means.add(groups, "image", column, values.cpu(), 1)
 
+    def summed(self) -> Summed:
+        """The table before any resampling."""
+        return self._means.summed().without_mean()
+
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
-        return self._means.compute(resamples=resamples, seed=seed).without_mean()
+        return self.summed().table(resamples=resamples, seed=seed)
 
     def reset(self) -> None:
         self._means.reset()

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.bootstrap import RESAMPLES
-from cdvae_gan.evaluation.metrics.base import Groups, Table, array
+from cdvae_gan.evaluation.metrics.base import Groups, Summed, Table, array
 from cdvae_gan.evaluation.metrics.labels import BALANCED, LabelQuality
 
 __all__ = ["Probe"]
@@ -56,12 +56,16 @@ class Probe:
         Raises:
             InputError: scikit-learn is missing, or there are fewer groups than folds.
         """
+        return self.summed().table(resamples=resamples, seed=seed).select_columns((BALANCED,))
+
+    def summed(self) -> Summed:
+        """The quality of the probes' answers before any resampling; trains the probes."""
         predicted = self.predictions()
         _, y, groups = self._added()
         quality = LabelQuality(self.attributes)
         known = np.where(np.isfinite(predicted), y, -1)
         quality.update(known, np.nan_to_num(predicted, nan=0.5), groups)
-        return quality.compute(resamples=resamples, seed=seed).select_columns((BALANCED,))
+        return quality.summed()
 
     def predictions(self) -> npt.NDArray[Any]:
         """``(n, K)`` of 0 and 1 in the order of the images: what probes say that never saw them.

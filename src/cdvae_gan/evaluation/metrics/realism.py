@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cdvae_gan.errors import InputError
-from cdvae_gan.evaluation.bootstrap import Estimate
+from cdvae_gan.evaluation.bootstrap import CONFIDENCE, Estimate, interval
 from cdvae_gan.evaluation.metrics.base import Groups, Table, array
 
 __all__ = ["ENOUGH", "FRECHET", "KERNEL", "Realism", "frechet_distance", "kernel_distance"]
@@ -63,28 +63,56 @@ class Realism:
         f = array(features).astype(np.float32)
         (self._real if real else self._drawn).append(f[np.isfinite(f).all(1)])
 
-    def compute(self, *, resamples: int = 100, seed: int = 0) -> Table:
+    @property
+    def n(self) -> int:
+        """How many counterfactuals are compared, with as many real images."""
+        real, drawn = (sum(map(len, parts)) for parts in (self._real, self._drawn))
+        return min(real // 2, drawn)
+
+    def compute(
+        self, *, resamples: int = 100, seed: int = 0, confidence: float = CONFIDENCE
+    ) -> Table:
         """The distances.
 
         Raises:
             InputError: There are too few images to compare.
         """
-        reference, other, drawn = self._sets()
-        n = len(drawn)
-        if n < ENOUGH:
+        values, draws = self._draws(resamples, seed)
+        if self.n < ENOUGH:
             warnings.warn(
-                f"realism in {self.features} features from {n:,} counterfactuals and as many real "
-                f"images: below {ENOUGH:,} it says little",
+                f"realism in {self.features} features from {self.n:,} counterfactuals and as many "
+                f"real images: below {ENOUGH:,} it says little",
                 stacklevel=2,
             )
-        cells = np.empty((3, 2), dtype=object)
-        for column, distance in enumerate((_frechet_draws, _kernel_draws)):
-            values, draws = distance(reference, other, drawn, resamples, seed)
-            values = np.append(values, values[0] - values[1])
-            draws = np.concatenate([draws, draws[:, :1] - draws[:, 1:]], axis=1)
-            for row in range(3):
-                cells[row, column] = _recentred(values[row], draws[:, row], n)
-        return Table((COUNTERFACTUAL, FLOOR, EXCESS), (FRECHET, KERNEL), cells)
+        return _table((COUNTERFACTUAL, FLOOR, EXCESS), values, draws, self.n, confidence)
+
+    def difference(
+        self,
+        other: Realism,
+        *,
+        resamples: int = 100,
+        seed: int = 0,
+        confidence: float = CONFIDENCE,
+    ) -> Table:
+        """The distance of these counterfactuals less that of others, of the same images.
+
+        Raises:
+            InputError: They are not of the same images, or there are too few.
+        """
+        (values, draws), (values_2, draws_2) = (m._draws(resamples, seed) for m in (self, other))
+        if self.n != other.n or not np.allclose(values[1], values_2[1]):
+            raise InputError("realism can be compared on the same images alone")
+        gap, gaps = (values - values_2)[:1], (draws - draws_2)[:, :1]
+        return _table((COUNTERFACTUAL,), gap, gaps, self.n, confidence)
+
+    def _draws(self, resamples: int, seed: int) -> tuple[Floats, Floats]:
+        """``(3, 2)`` values and ``(resamples, 3, 2)``: rows and columns of the table."""
+        sets = self._sets()
+        found = [f(*sets, resamples, seed) for f in (_frechet_draws, _kernel_draws)]
+        values = np.stack([v for v, _ in found], axis=1)
+        draws = np.stack([d for _, d in found], axis=2)
+        excess, excesses = values[:1] - values[1:], draws[:, :1] - draws[:, 1:]
+        return np.concatenate([values, excess]), np.concatenate([draws, excesses], axis=1)
 
     def reset(self) -> None:
         self._real, self._drawn = [], []
@@ -164,10 +192,17 @@ def _counts(reference: Floats, other: Floats, drawn: Floats, resamples: int, see
         )
 
 
-def _recentred(value: float, draws: Floats, n: int) -> Estimate:
-    """The interval of a statistic that resampling shifts: its spread, around the value itself."""
-    low, high = np.quantile(draws - draws.mean(), [0.025, 0.975]) + value
-    return Estimate(float(value), float(low), float(high), n)
+def _table(
+    rows: tuple[str, ...], values: Floats, draws: Floats, n: int, confidence: float
+) -> Table:
+    """Resampling shifts these statistics: their spread is laid around the values themselves."""
+    cells = np.empty(values.shape, dtype=object)
+    for index in np.ndindex(values.shape):
+        spread = draws[(slice(None), *index)]
+        low, high = interval(spread - spread.mean(), confidence)
+        value = float(values[index])
+        cells[index] = Estimate(value, value + low, value + high, n)
+    return Table(rows, (FRECHET, KERNEL), cells)
 
 
 def _moments(f: Floats, counts: Floats) -> tuple[Floats, Floats]:

@@ -1,0 +1,78 @@
+"""``cdvae-gan reproduce``: every table and figure of the results, from nothing."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cdvae_gan.cli.common import JsonOutput, examples, output, print_json
+from cdvae_gan.errors import InputError
+
+__all__ = ["EXAMPLES", "reproduce"]
+
+EXAMPLES = examples(
+    "cdvae-gan reproduce --small",
+    "cdvae-gan reproduce celeba/ --out runs/reproduce",
+    "cdvae-gan reproduce celeba/ --model celeba64 --out runs/reproduce --docs docs",
+)
+
+
+def reproduce(
+    celeba: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[CELEBA]",
+            show_default=False,
+            help="The folder of CelebA. Without it, drawn avatars alone.",
+        ),
+    ] = None,
+    small: Annotated[
+        bool, typer.Option("--small", help="Avatars alone, little of everything: minutes.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A trained model of faces, in place of training one for 90 minutes."),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(help="Where the steps are kept; what is done there is not done again.")
+    ] = Path("runs/reproduce"),
+    docs: Annotated[
+        Path | None,
+        typer.Option(help="Write results.md and its figures into this folder too."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the training.")] = 0,
+    as_json: JsonOutput = False,
+) -> None:
+    """Make every table and figure of the results from nothing: judges, model, evaluation.
+
+    Step by step: broken off, it goes on where it was.
+    """
+    if small and celeba is not None:
+        raise InputError("--small is avatars alone: leave out CELEBA or --small")
+    if model is not None and celeba is None:
+        raise InputError("--model is a model of faces: name the folder of CelebA too")
+    if out.is_file():
+        raise InputError(f"{out} is a file: the steps need a folder")
+
+    from cdvae_gan.reproduce import FULL, SMALL, avatars, faces
+    from cdvae_gan.reproduce import reproduce as run
+
+    suites = [avatars(SMALL if small else FULL, seed)]
+    if celeba is not None:
+        suites.append(faces(celeba, model, seed))
+    page = run(
+        suites,
+        out,
+        command=shlex.join(["cdvae-gan", *sys.argv[1:]]),
+        docs=docs,
+        console=Console(stderr=True),
+    )
+    if as_json:
+        print_json({"results": str(page), "work": str(out)})
+    else:
+        output().print(f"results: {page}", soft_wrap=True)
