@@ -8,16 +8,20 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CDVAEGAN",
+    "Audit",
+    "CounterfactualExplainer",
     "Counterfactuals",
     "EditedPhoto",
     "InputError",
     "ModelConfig",
+    "audit",
     "edit",
     "load",
     "open_dataset",
 ]
 
 if TYPE_CHECKING:
+    from cdvae_gan.auditing import Audit, CounterfactualExplainer, audit
     from cdvae_gan.counterfactual import Counterfactuals
     from cdvae_gan.data import open_dataset
     from cdvae_gan.editing import EditedPhoto, edit
@@ -26,11 +30,14 @@ if TYPE_CHECKING:
 else:
     # Loaded when asked for: torch takes seconds, and `cdvae-gan --help` does without.
     _HOMES = {
+        "Audit": "auditing",
         "CDVAEGAN": "model",
+        "CounterfactualExplainer": "auditing",
         "Counterfactuals": "counterfactual",
         "EditedPhoto": "editing",
         "InputError": "errors",
         "ModelConfig": "model",
+        "audit": "auditing",
         "edit": "editing",
         "load": "model",
         "open_dataset": "data",

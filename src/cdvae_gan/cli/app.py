@@ -16,6 +16,7 @@ import typer
 
 from cdvae_gan import __version__
 from cdvae_gan.cli import (
+    audit,
     compare,
     counterfactual,
     data,
@@ -58,6 +59,7 @@ app.command(epilog=compare.EXAMPLES)(compare.compare)
 app.command(epilog=reproduce.EXAMPLES)(reproduce.reproduce)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=traverse.EXAMPLES)(traverse.traverse)
+app.command(epilog=audit.EXAMPLES)(audit.audit)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 

@@ -28,7 +28,7 @@ from cdvae_gan.data.values import SPLIT_NAMES, binary_column, denies, with_valid
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import IMAGE_SUFFIXES, read_image, square
 
-__all__ = ["folder"]
+__all__ = ["folder", "unlabelled"]
 
 FILE_COLUMN = "file_name"
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -55,8 +55,7 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
     else:
         files = tuple(sorted(images))
         if not files:
-            suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-            raise InputError(f"no images in {root}: looked for {suffixes}, and for metadata.csv")
+            raise _no_images(root)
         names, labels, exclusive = _classes(root, files)
         given = [_path_split(file) for file in files]
     return Source(
@@ -69,6 +68,37 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
         read=_Files(root, files).read,
         exclusive=exclusive,
     )
+
+
+def unlabelled(root: Path) -> Source | None:
+    """The images in a folder that says nothing of their attributes: K is 0.
+
+    None where a table or class folders say something. One class folder alone does not.
+
+    Raises:
+        InputError: No images.
+    """
+    images, tables = _scan(root)
+    parts = [_below_split(file) for file in sorted(images)]
+    if tables or (all(parts) and len({folders[-1] for folders in parts}) > 1):
+        return None
+    files = tuple(sorted(images))
+    if not files:
+        raise _no_images(root)
+    return Source(
+        name=root.resolve().name,
+        attributes=(),
+        labels=np.empty((len(files), 0), dtype=np.int8),
+        splits=with_validation([_path_split(file) for file in files], files),
+        files=files,
+        content=digest((file, *_stamp(root / file)) for file in files),
+        read=_Files(root, files).read,
+    )
+
+
+def _no_images(root: Path) -> InputError:
+    suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+    return InputError(f"no images in {root}: looked for {suffixes}, and for metadata.csv")
 
 
 @dataclass(frozen=True)
@@ -260,12 +290,16 @@ def _classes(
 
 
 def _class_of(root: Path, file: str) -> str:
-    parts = file.split("/")[:-1]
-    if parts and parts[0].lower() in SPLIT_NAMES:
-        parts = parts[1:]
+    parts = _below_split(file)
     if not parts:
         raise InputError(
             f"{root / file} has no attributes: expected metadata.csv with a column "
             f"{FILE_COLUMN!r}, or class folders such as smiling/ and not_smiling/"
         )
     return parts[-1]
+
+
+def _below_split(file: str) -> list[str]:
+    """The folders that an image lies in, without the one of its split."""
+    parts = file.split("/")[:-1]
+    return parts[1:] if parts and parts[0].lower() in SPLIT_NAMES else parts

@@ -20,11 +20,11 @@ from cdvae_gan.data.avatars import avatars
 from cdvae_gan.data.cache import Unreadable, cached_images
 from cdvae_gan.data.celeba import celeba, is_celeba
 from cdvae_gan.data.dataset import AttributeDataset, ImageRows, Source
-from cdvae_gan.data.folder import folder
+from cdvae_gan.data.folder import folder, unlabelled
 from cdvae_gan.data.huggingface import from_disk, from_hub, is_saved
 from cdvae_gan.errors import InputError
 
-__all__ = ["find_source", "open_dataset", "open_source"]
+__all__ = ["find_source", "open_dataset", "open_images", "open_source"]
 
 _SIZES = (16, 512)
 
@@ -55,10 +55,26 @@ def open_dataset(
             read and ``skip_bad`` is False.
     """
     found = find_source(source, attributes, image_column)
-    dataset, unreadable = open_source(found, size=size, cache_dir=cache_dir, progress=progress)
-    if unreadable and not (skip_bad and len(dataset)):
-        raise _unreadable_error(found.name, unreadable)
+    dataset = _readable(found, size, skip_bad, cache_dir, progress)
     return dataset if attributes is None else dataset.select(attributes)
+
+
+def open_images(
+    source: str | os.PathLike[str],
+    *,
+    size: int = 64,
+    skip_bad: bool = False,
+    cache_dir: str | os.PathLike[str] | None = None,
+    progress: bool = False,
+) -> AttributeDataset:
+    """Open a data set whose attributes need not be known: any folder of images will do.
+
+    Arguments and errors are those of `open_dataset`. A folder of images and no more has K = 0.
+    """
+    path = Path(os.fspath(source)).expanduser()
+    plain = path.is_dir() and not is_celeba(path) and not is_saved(path)
+    found = (unlabelled(path) if plain else None) or find_source(source)
+    return _readable(found, size, skip_bad, cache_dir, progress)
 
 
 def find_source(
@@ -132,6 +148,19 @@ def open_source(
         bad = [row.index for row in cached.unreadable]
         dataset = dataset.take(np.setdiff1d(np.arange(len(dataset)), bad))
     return dataset, cached.unreadable
+
+
+def _readable(
+    source: Source,
+    size: int,
+    skip_bad: bool,
+    cache_dir: str | os.PathLike[str] | None,
+    progress: bool,
+) -> AttributeDataset:
+    dataset, unreadable = open_source(source, size=size, cache_dir=cache_dir, progress=progress)
+    if unreadable and not (skip_bad and len(dataset)):
+        raise _unreadable_error(source.name, unreadable)
+    return dataset
 
 
 def _unreadable_error(name: str, unreadable: tuple[Unreadable, ...]) -> InputError:

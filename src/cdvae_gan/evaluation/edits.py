@@ -2,25 +2,32 @@
 
 An *editor* is a function ``editor(x, attribute, target, strength)`` of images float ``(B, 3, H,
 W)`` in [−1, 1], the name of an attribute, its new value for each image ``(B,)`` in {0, 1}, and how
-far to go in [0, 1]. It knows no labels. `ModelEditor` makes one of a CDVAE-GAN.
+far to go in [0, 1]. It knows no labels. `ModelEditor` makes one of a CDVAE-GAN, `TruthEditor` one
+of drawn pictures. An editor may have ``attributes``, the names that it can set.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from cdvae_gan.counterfactual import Abduction, abduct, act, predict
-from cdvae_gan.errors import unknown_name
+from cdvae_gan.data.cache import digest
+from cdvae_gan.data.dataset import AttributeDataset
+from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.model import CDVAEGAN
 
-__all__ = ["Editor", "ModelEditor", "as_pictures", "set_attribute"]
+__all__ = ["Editor", "ModelEditor", "TruthEditor", "as_pictures", "set_attribute"]
 
 _REMEMBERED = 2  # the photos, and what was just made of them, which may have to be undone
+_DRAWN = 4096  # true counterfactuals
 
 
 class Editor(Protocol):
@@ -72,6 +79,16 @@ class ModelEditor:
         self.detail = model.config.detail if detail is None else detail
         self._seen: list[tuple[Tensor, Tensor, Abduction]] = []
 
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The names that it can set."""
+        return self.model.attributes
+
+    @torch.no_grad()
+    def read(self, x: Tensor) -> Tensor:
+        """What the model takes to be there: bool ``(B, K)``."""
+        return (self.abduction(x).a > 0.5).to(x.device)
+
     @torch.no_grad()
     def __call__(
         self, x: Tensor, attribute: str | None, target: Tensor | None, strength: float = 1.0
@@ -98,6 +115,54 @@ class ModelEditor:
         others = [entry for entry in self._seen if entry is not known]
         self._seen = [known, *others][:_REMEMBERED]
         return known[1], known[2]
+
+
+class TruthEditor:
+    """The editor without error: it draws the true counterfactuals of drawn pictures.
+
+    It knows a picture by its pixels, so it edits those of its data set and no others. With a
+    strength below 1 it mixes the picture and the true counterfactual.
+
+    Args:
+        dataset: Drawn pictures, with all their attributes known.
+
+    Raises:
+        InputError: The data set has no true counterfactuals.
+    """
+
+    def __init__(self, dataset: AttributeDataset) -> None:
+        if dataset.truth is None:
+            raise InputError(f"{dataset.name} has no true counterfactuals: avatars have")
+        self.dataset = dataset
+        self._truth = dataset.truth
+        images = dataset.images
+        self._row = {digest((images[i].tobytes(),)): i for i in range(len(dataset))}
+        # An edit is asked for again and again: at several strengths, by several audits.
+        self._draw = lru_cache(_DRAWN)(self._drawn)
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The names that it can set."""
+        return self.dataset.attributes
+
+    def __call__(
+        self, x: Tensor, attribute: str | None, target: Tensor | None, strength: float = 1.0
+    ) -> Tensor:
+        if attribute is None or target is None:
+            return x
+        if attribute not in self.attributes:
+            raise unknown_name("attribute", attribute, self.attributes)
+        pictures = to_uint8(x).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        rows = [self._row.get(digest((p.tobytes(),))) for p in pictures]
+        if None in rows:
+            raise InputError(f"an image is none of {self.dataset.name}: its truth is not known")
+        drawn = [self._draw(r, attribute, int(v)) for r, v in zip(rows, target, strict=True)]
+        truth = to_float(torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)).to(x.device)
+        return truth if strength == 1 else torch.lerp(x, truth, strength)
+
+    def _drawn(self, row: int | None, attribute: str, value: int) -> npt.NDArray[np.uint8]:
+        assert row is not None
+        return self._truth(row, {attribute: value})
 
 
 def as_pictures(editor: Editor) -> Editor:

@@ -21,14 +21,12 @@ from torch import Tensor
 
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.bootstrap import Estimate
+from cdvae_gan.evaluation.foreign import Scores
 
 __all__ = ["TRUSTED_ABOVE", "Card", "Judge", "Quality", "Report", "Scores", "State"]
 
 TRUSTED_ABOVE = 0.8
 """The balanced accuracy up to which an attribute of a judge is not trusted."""
-
-Scores = Callable[[Tensor], Tensor]
-"""From images uint8 ``(B, 3, H, W)`` to scores float ``(B, K)``."""
 
 State = dict[str, Tensor]
 """All that a trained judge has learned, as named arrays."""

@@ -18,7 +18,7 @@ from cdvae_gan.evaluation.judges.judge import Card, Judge, Scores, State
 from cdvae_gan.evaluation.judges.network import network_scores
 from cdvae_gan.evaluation.judges.trunk import trunk_scores
 
-__all__ = ["CARD_FILE", "FAMILIES", "judge_of", "load_saved", "save_judge"]
+__all__ = ["CARD_FILE", "FAMILIES", "judge_of", "load_saved", "save_judge", "saves_judge"]
 
 CARD_FILE = "card.json"
 _ARRAYS_FILE = "judge.safetensors"
@@ -49,6 +49,11 @@ def save_judge(folder: str | Path, card: Card, state: State) -> Path:
     except OSError as error:
         raise InputError(f"cannot write the judge to {str(folder)!r}: {error.strerror}") from None
     return folder
+
+
+def saves_judge(path: Path) -> bool:
+    """Whether a path is a folder for a judge of ours, whole or not, and not somebody's model."""
+    return path.is_dir() and ((path / CARD_FILE).is_file() or not (path / "config.json").is_file())
 
 
 def load_saved(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
