@@ -124,7 +124,7 @@ def test_letters_can_be_read_on_a_phone(browser: Any, page: Path) -> None:
         "s.getBoundingClientRect().width / s.viewBox.baseVal.width * "
         "Math.min(...[...s.querySelectorAll('text')].map(t => +t.getAttribute('font-size')))))"
     )
-    assert in_plots >= 8
+    assert in_plots >= 8.5
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -385,7 +385,7 @@ def _made(part: Section, found: Comparison, command: str) -> None:
     rows: list[list[str]] = []
     for one in found.evaluations:
         rows += [row for row in provenance_rows(one) if row not in rows]
-    part.table(["", "what"], rows, left=True)
+    part.table(["", ""], rows, left=True)
 
 
 def _named(told: Progress, name: str) -> Callable[[str, int, int], None]:

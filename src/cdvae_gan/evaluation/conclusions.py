@@ -165,8 +165,9 @@ def _meaning(found: Findings) -> Iterator[str]:
 
 
 def _not_measured(found: Findings) -> Iterator[str]:
-    for name, reason in found.missing.items():
-        yield f"**{name[0].upper()}{name[1:]}** was not measured: {reason}."
+    for reason in dict.fromkeys(found.missing.values()):
+        names = [name for name, why in found.missing.items() if why == reason]
+        yield f"**{_names(names)}**: not measured, {reason}."
 
 
 def _rate(e: Estimate) -> str:

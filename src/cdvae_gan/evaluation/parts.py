@@ -92,12 +92,13 @@ class JudgesPart(Part):
             for metrics in (self.deception, self.preservation)
         )
         read = np.repeat(panel.trusted[:, None], len(panel.attributes), axis=1)
-        return {
+        found = {
             **_by_judge(panel, "factual", [m.quality for m in panel.members]),
             **_by_judge(panel, "deception", deception),
             **_by_judge(panel, "preservation", preservation),
             **_by_judge(panel, "confusion", confusion, read),
         }
+        return {**found, "confusion": found["confusion"].without_mean()}
 
 
 class StrengthPart(Part):

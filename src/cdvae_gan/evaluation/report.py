@@ -83,8 +83,9 @@ def evaluation_page(found: Evaluation, command: str = "") -> Page:
         f"{data['images']:,} images{people} from {data['name']}, {len(found.attributes)} "
         f"attributes, {len(jury)} independent {'judge' if len(jury) == 1 else 'judges'}, "
         f"seed {settings['seed']}. Brackets are {settings['confidence']:.0%} intervals.",
-        f"cdvae-gan {about['versions'].get('cdvae-gan', '')} · model {about['model']['digest']} · "
-        f"data {data['fingerprint']} · seed {settings['seed']}",
+        f"cdvae-gan {about['versions'].get('cdvae-gan', '')} · model "
+        f"{about['model']['digest'] or found.name} · data {data['fingerprint']} · seed "
+        f"{settings['seed']}",
     )
     _glance(page.section("At a glance"), found)
     page.section("What cannot be concluded").items(conclusions(found))
@@ -489,7 +490,7 @@ def _pictures(part: Section, found: Evaluation) -> None:
 def _provenance(part: Section, found: Findings, command: str) -> None:
     if command:
         part.text(f"Made by `{command}`.")
-    part.table(["", "what"], provenance_rows(found), left=True)
+    part.table(["", ""], provenance_rows(found), left=True)
 
 
 def provenance_rows(found: Findings) -> list[list[str]]:

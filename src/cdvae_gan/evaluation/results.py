@@ -80,6 +80,4 @@ def _suite(page: Page, one: Results) -> None:
         for image, caption in zip(one.pictures, _CAPTIONS, strict=False):
             part.picture(image, caption=caption)
     page.section(f"{one.title}: what cannot be concluded").items(conclusions(found))
-    page.section(f"{one.title}: how it was made").table(
-        ["", "what"], provenance_rows(found), left=True
-    )
+    page.section(f"{one.title}: how it was made").table(["", ""], provenance_rows(found), left=True)

@@ -125,10 +125,11 @@ class _Table:
 
     def html(self) -> str:
         head = "".join(f'<th scope="col">{escape(c)}</th>' for c in self.columns)
+        head = f"<thead><tr>{head}</tr></thead>" if any(self.columns) else ""
         body = "".join(self._row(row) for row in self.rows)
         return _figure(
             f'<div class="scroll" tabindex="0"><table{" class=left" if self.left else ""}>'
-            f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>",
+            f"{head}<tbody>{body}</tbody></table></div>",
             self.caption,
         )
 

@@ -18,7 +18,7 @@ COLORS = ("#3f51b5", "#d9640f", "#12876f", "#b0287f", "#7a6a00", "#2180b8")
 
 _WIDTH, _HEIGHT = 440.0, 340.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 14.0, 52.0
-_FONT, _SMALL, _CHARACTER = 14, 11.5, 6.0
+_FONT, _SMALL, _CHARACTER = 14, 12.5, 6.6
 _INK, _SOFT, _RULE = "var(--ink, #1b1f24)", "var(--soft, #5b6470)", "var(--rule, #dfe3e8)"
 
 Range = tuple[float, float]
@@ -88,7 +88,9 @@ class Plot:
         if self.diagonal:
             low, high = max(x.low, y.low), min(x.high, y.high)
             parts.append(_line(x(low), y(low), x(high), y(high), _SOFT, dash="4 4"))
-        ordered = sorted(self.series, key=lambda s: not s.muted)
+        # Muted ones lie below, and of the others the first on top.
+        muted, others = ([s for s in self.series if s.muted == m] for m in (True, False))
+        ordered = [*muted, *reversed(others)]
         parts += [p for s in ordered for p in _series(s, x, y, colors.get(s.name, 0))]
         parts += _labels(self.series, x, y)
         return _svg(_HEIGHT, parts, f"{self.y_label} over {self.x_label}")
