@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format docs build clean distclean
+.PHONY: help demo test lint format docs web build clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: $(VENV)/.has-dev ## mend style and format
 docs: $(VENV)/.has-docs ## build the documentation into site/
 	$(BIN)/mkdocs build --strict --quiet
 	@echo "open site/index.html"
+
+web: $(VENV)/.has-web ## make the live demo, docs/live; the docs show it once it is there
+	$(BIN)/cdvae-gan export celeba64 --web docs/live --overwrite
 
 build: $(VENV)/.has-dev ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build

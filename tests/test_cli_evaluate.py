@@ -126,7 +126,10 @@ def test_folders_are_evaluated_and_compared_as_models_are(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("evaluate", "MODEL", AVATARS, "--out", "r", "--judges", "nobody"), "no classifier 'nobody'"),
+        (
+            ("evaluate", "MODEL", AVATARS, "--out", "r", "--judges", "nobody"),
+            "no classifier 'nobody'",
+        ),
         (("evaluate", "nothing", AVATARS, *QUICK, "--out", "r"), "no model 'nothing'"),
         (("evaluate", "MODEL", AVATARS, *QUICK, "--out", "judge.py"), "is a file"),
         (("evaluate", "MODEL", AVATARS, *QUICK, "--out", "MODEL"), "is an input"),

@@ -48,7 +48,13 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        try:
+            return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        except ModuleNotFoundError as error:
+            from cdvae_gan.errors import needs_torch
+
+            reason = needs_torch(f"{__name__}.{name}", error)
+            raise ModuleNotFoundError(reason, name=error.name) from None
 
     def __dir__():
         return sorted({*globals(), *__all__})

@@ -2,7 +2,8 @@
 
 An image file is anything Pillow can decode safely. It becomes an upright 8-bit RGB picture
 (`read_image`), a square array (`square`), and a tensor either uint8 in [0, 255] or float in [-1, 1]
-(`to_float`, `to_uint8`, exact inverses).
+(`to_float`, `to_uint8`, exact inverses). `floats` and `pixels` do the same for arrays, without
+torch.
 """
 
 from __future__ import annotations
@@ -15,26 +16,34 @@ import warnings
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from cdvae_gan.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "ImageLike",
+    "check_batch",
     "find_images",
+    "floats",
+    "pixels",
     "read_image",
     "square",
+    "squares",
     "to_float",
     "to_pil",
     "to_uint8",
 ]
+
+ImageLike = Image.Image | str | Path
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -133,6 +142,58 @@ def square(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
     return np.array(inner.resize((size, size), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
+def squares(
+    images: ImageLike | Iterable[ImageLike], size: int
+) -> tuple[npt.NDArray[np.uint8], tuple[str, ...]]:
+    """Pictures and files of any size as one array, and what to call them.
+
+    Args:
+        images: A PIL image, a path, or several of them.
+        size: Side of the result in pixels; see `square`.
+
+    Returns:
+        uint8 ``(B, size, size, 3)``, and B names.
+
+    Raises:
+        InputError: Where there is none, or one can't be read.
+    """
+    items = [images] if isinstance(images, Image.Image | str | Path) else list(images)
+    if not items:
+        raise InputError("no images were given")
+    arrays, names = [], []
+    for i, item in enumerate(items):
+        is_picture = isinstance(item, Image.Image)
+        picture = item.convert("RGB") if isinstance(item, Image.Image) else read_image(item)
+        arrays.append(square(picture, size))
+        names.append(f"image {i}" if is_picture else Path(str(item)).name)
+    return np.stack(arrays), tuple(names)
+
+
+def check_batch(images: Tensor | npt.NDArray[np.float32], size: int, *, is_float: bool) -> None:
+    """Raise InputError for anything but float ``(B, 3, size, size)`` in [−1, 1]."""
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[1:] != (3, size, size) or not is_float:
+        raise InputError(
+            f"the model takes float images of shape (B, 3, {size}, {size}) in [−1, 1], "
+            f"not {images.dtype} of shape {shape}"
+        )
+    if len(images) and not (images.max() <= 1 and images.min() >= -1):
+        raise InputError("images must lie in [−1, 1]: cdvae_gan.images.to_float makes them so")
+
+
+def floats(array: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """From uint8 ``(…, H, W, 3)`` to float32 ``(…, 3, H, W)`` in [−1, 1]."""
+    values = array.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return np.ascontiguousarray(np.moveaxis(values, -1, -3))
+
+
+def pixels(images: npt.ArrayLike) -> npt.NDArray[np.uint8]:
+    """From float ``(…, 3, H, W)`` in [−1, 1] to uint8 ``(…, H, W, 3)``: undoes `floats`."""
+    values = (np.asarray(images, np.float32) + np.float32(1)) * np.float32(127.5)
+    grey = values.round().clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.moveaxis(grey, -3, -1))
+
+
 def to_float(images: Tensor) -> Tensor:
     """From uint8 in [0, 255] to float32 in [-1, 1], of any shape."""
     return images.float() / 127.5 - 1
@@ -140,11 +201,13 @@ def to_float(images: Tensor) -> Tensor:
 
 def to_uint8(images: Tensor) -> Tensor:
     """From float in [-1, 1] to uint8 in [0, 255], rounded and clamped: undoes `to_float`."""
-    return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+    return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).byte()
 
 
 def to_pil(image: Tensor) -> Image.Image:
     """A uint8 tensor ``(3, H, W)`` as a picture."""
+    import torch
+
     if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[0] != 3:
         raise InputError(
             f"expected uint8 of shape (3, H, W), got {image.dtype} {tuple(image.shape)}"

@@ -23,6 +23,7 @@ from cdvae_gan.cli import (
     demo,
     edit,
     evaluate,
+    export,
     info,
     judge,
     reproduce,
@@ -31,7 +32,7 @@ from cdvae_gan.cli import (
     traverse,
 )
 from cdvae_gan.cli.common import examples
-from cdvae_gan.errors import InputError
+from cdvae_gan.errors import InputError, needs_torch
 
 __all__ = ["app", "main"]
 
@@ -61,6 +62,7 @@ app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=traverse.EXAMPLES)(traverse.traverse)
 app.command(epilog=audit.EXAMPLES)(audit.audit)
 app.command(epilog=info.EXAMPLES)(info.info)
+app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 
 
@@ -128,6 +130,8 @@ def _verdict(error: BaseException) -> tuple[int, str]:
         return _INTERRUPTED, str(error) or "interrupted"
     if isinstance(error, InputError):
         return _WRONG_INPUT, str(error)
+    if isinstance(error, ModuleNotFoundError):
+        return _WRONG_INPUT, needs_torch("this", error)
     if isinstance(error, OSError):
         place = f": {error.filename}" if error.filename else ""
         return _WRONG_INPUT, f"{error.strerror or error}{place}"

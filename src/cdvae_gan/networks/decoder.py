@@ -115,7 +115,9 @@ class Decoder(nn.Module):
             u: ``(B, c, H/4, W/4)``; None stands for its prior mean, zero.
         """
         code = torch.cat([z, 2 * a - 1], dim=1)
-        h = self.start(code).view(len(z), -1, 4, 4).contiguous(memory_format=torch.channels_last)
+        # Not len(z): tracing for export would take that for a constant.
+        h = self.start(code).view(z.shape[0], -1, 4, 4)
+        h = h.contiguous(memory_format=torch.channels_last)
         h = F.leaky_relu(self.start_norm(h), 0.2)
         for n, block in enumerate(self.blocks):
             h = F.interpolate(h, scale_factor=2, mode="nearest")
@@ -128,5 +130,5 @@ class Decoder(nn.Module):
 
     def _spatial(self, u: Tensor | None, like: Tensor) -> Tensor:
         if u is None:
-            return like.new_zeros(len(like), self.u_channels, *like.shape[2:])
+            return like.new_zeros(like.shape[0], self.u_channels, *like.shape[2:])
         return u.to(like.dtype)

@@ -1,0 +1,188 @@
+"""The action of a counterfactual, a′ = do(a; S = s): read, checked, and written as numbers.
+
+    code of attribute k    s in [0, 1]: a_k becomes s      LEAVE: stays      FLIP: becomes 1 − a_k
+
+Nothing here needs torch: what reads an exported model shares it with the model itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cdvae_gan.errors import InputError, unknown_name
+
+__all__ = [
+    "FLIP",
+    "LEAVE",
+    "Do",
+    "Values",
+    "checked",
+    "codes",
+    "exclusions",
+    "kappa",
+    "label_table",
+    "parse_do",
+    "sentences",
+]
+
+Do = Mapping[str, "float | bool | str"]
+"""An intervention: attribute name to 0, 1, a strength in between, or ``"flip"``."""
+Values = dict[str, "float | str"]
+"""An intervention that has been checked."""
+
+LEAVE = -1.0
+FLIP = 2.0
+
+
+def parse_do(texts: Iterable[str], attributes: Sequence[str]) -> Values:
+    """Read interventions such as ``Smiling=1``, ``Eyeglasses=flip`` or ``Blond_Hair=0.5``.
+
+    Raises:
+        InputError: For a text of another form, an unknown attribute or a value out of range.
+    """
+    do: Values = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not separator or not name or not value:
+            raise InputError(f"{text!r} is not an intervention: write Name=1, Name=0 or Name=flip")
+        if name not in attributes:
+            raise unknown_name("attribute", name, attributes)
+        if name in do:
+            raise InputError(f"{name} is set twice: give one value for an attribute")
+        do[name] = value if value == "flip" else _number(name, value)
+    return checked(do, attributes)
+
+
+def checked(
+    do: Do,
+    attributes: Sequence[str],
+    exclusive: Sequence[Sequence[str]] = (),
+    strength: float = 1.0,
+) -> Values:
+    """An intervention that can be carried out, in plain numbers.
+
+    Raises:
+        InputError: For an unknown name, a value out of range, or two exclusive attributes set to 1.
+    """
+    if not 0 <= strength <= 1:
+        raise InputError(f"strength must lie in [0, 1], not {strength}")
+    values: Values = {}
+    for name, value in do.items():
+        if name not in attributes:
+            raise unknown_name("attribute", name, attributes)
+        if value == "flip":
+            values[name] = "flip"
+            continue
+        if isinstance(value, str) or not 0 <= float(value) <= 1:
+            raise InputError(f'{name} must be a number in [0, 1] or "flip", not {value!r}')
+        values[name] = float(value)
+    for group in exclusive:
+        together = [n for n in group if values.get(n) == 1.0]
+        if len(together) > 1:
+            raise InputError(f"{' and '.join(together)} exclude each other: set one of them to 1")
+    return values
+
+
+def kappa(detail: float | None, default: float) -> float:
+    """κ: what the caller says, or the model's own.
+
+    Raises:
+        InputError: For a value outside of [0, 1].
+    """
+    if detail is None:
+        return default
+    if not 0 <= detail <= 1:
+        raise InputError(f"detail must lie in [0, 1], not {detail}")
+    return detail
+
+
+def codes(values: Values, attributes: Sequence[str]) -> NDArray[np.float32]:
+    """An intervention as K numbers, ``(K,)``: in [0, 1], `LEAVE` or `FLIP`."""
+    code = np.full(len(attributes), LEAVE, np.float32)
+    for name, value in values.items():
+        code[attributes.index(name)] = FLIP if isinstance(value, str) else value
+    return code
+
+
+def exclusions(
+    attributes: Sequence[str], exclusive: Sequence[Sequence[str]]
+) -> NDArray[np.float32]:
+    """``(K, K)``: 1 at (j, k) where switching k on switches j off."""
+    table = np.zeros((len(attributes), len(attributes)), np.float32)
+    for k, name in enumerate(attributes):
+        for other in _excluded_by(name, exclusive, attributes):
+            table[attributes.index(other), k] = 1
+    return table
+
+
+def sentences(
+    a: NDArray[np.float32],
+    values: Values,
+    attributes: Sequence[str],
+    exclusive: Sequence[Sequence[str]],
+) -> tuple[str, ...]:
+    """What an intervention switches off besides what it says, in words.
+
+    Args:
+        a: ``(B, K)`` in {0, 1}: before the intervention.
+        values: The intervention.
+        attributes: The K names.
+        exclusive: Groups of names of which at most one is 1.
+    """
+    told = []
+    for name, value in values.items():
+        k = attributes.index(name)
+        target = 1 - a[:, k] if isinstance(value, str) else np.full(len(a), value, np.float32)
+        for other in _excluded_by(name, exclusive, attributes):
+            n = int(((target > a[:, k]) & (a[:, attributes.index(other)] > 0)).sum())
+            if n and other not in values:
+                told.append(f"{other} gives way to {name} in {n} of {len(a)} images")
+    return tuple(told)
+
+
+def label_table(
+    labels: Mapping[str, float | Sequence[float]] | NDArray[np.float32] | None,
+    n: int,
+    attributes: Sequence[str],
+) -> NDArray[np.float32] | None:
+    """Labels of any accepted kind as ``(n, K)`` with −1 for unknown; None where none are given.
+
+    Raises:
+        InputError: For an unknown attribute, a wrong number of values, or a value other than 0, 1
+            and −1.
+    """
+    if labels is None:
+        return None
+    if isinstance(labels, Mapping):
+        table = np.full((n, len(attributes)), -1, np.float32)
+        for name, value in labels.items():
+            if name not in attributes:
+                raise unknown_name("attribute", name, attributes)
+            column = np.asarray(value, np.float32).ravel()
+            if len(column) not in (1, n):
+                raise InputError(f"{name} has {len(column)} labels for {n} images")
+            table[:, attributes.index(name)] = column
+    else:
+        table = np.asarray(labels, np.float32)
+        if table.shape != (n, len(attributes)):
+            raise InputError(f"labels must have shape ({n}, {len(attributes)}), not {table.shape}")
+    if not np.isin(table, (-1, 0, 1)).all():
+        raise InputError("labels must be 0, 1, or −1 for unknown")
+    return table
+
+
+def _excluded_by(
+    name: str, exclusive: Sequence[Sequence[str]], attributes: Sequence[str]
+) -> list[str]:
+    found = [o for group in exclusive if name in group for o in group if o != name]
+    return [o for o in dict.fromkeys(found) if o in attributes]
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise InputError(f'{name} must be a number in [0, 1] or "flip", not {value!r}') from None

@@ -1,0 +1,93 @@
+"""What a model is made of, as plain numbers that can be written beside its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+
+from cdvae_gan.errors import InputError, unknown_name
+
+__all__ = ["ModelConfig"]
+
+_SIZES = (32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What it takes to build a model.
+
+    Raises:
+        InputError: For values that no model can have.
+    """
+
+    attributes: tuple[str, ...]
+    image_size: int = 64
+    z_dim: int = 64
+    u_channels: int = 8
+    mask_channels: int = 4
+    gate_channels: int = 0
+    width: int = 48
+    fine_channels: int = 0
+    prior: tuple[float, ...] = ()
+    """π, the attributes' frequencies in the training data; ½ each where empty"""
+    exclusive: tuple[tuple[str, ...], ...] = ()
+    """Groups of attributes of which at most one is 1"""
+    detail: float = 1.0
+    """κ, where the caller of ``counterfactual`` does not say"""
+    scale: float | None = None
+    """s of p(x|z,u,a); None to learn it"""
+
+    def __post_init__(self) -> None:
+        if not self.attributes or len(set(self.attributes)) != len(self.attributes):
+            raise InputError("a model needs at least one attribute, and no name twice")
+        if self.image_size not in _SIZES:
+            raise InputError(f"image_size must be one of {_SIZES}, not {self.image_size}")
+        channels = (
+            self.u_channels,
+            self.mask_channels,
+            self.gate_channels,
+            self.fine_channels,
+        )
+        if min(self.z_dim, self.width) < 1 or min(channels) < 0:
+            raise InputError("z_dim and width must be positive, channels not negative")
+        if self.width % 2:
+            raise InputError(f"width must be even, not {self.width}")
+        if self.prior and len(self.prior) != len(self.attributes):
+            raise InputError(
+                f"{len(self.prior)} prior frequencies for {len(self.attributes)} attributes"
+            )
+        if not all(0 <= p <= 1 for p in self.prior) or not 0 <= self.detail <= 1:
+            raise InputError("prior frequencies and detail must lie in [0, 1]")
+        if self.scale is not None and not self.scale > 0:
+            raise InputError(f"scale must be positive, not {self.scale}")
+        for name in (n for group in self.exclusive for n in group):
+            if name not in self.attributes:
+                raise unknown_name("attribute", name, self.attributes)
+
+    def to_json(self) -> str:
+        """As text; :meth:`from_json` reads it back."""
+        return json.dumps({"model_type": "cdvae_gan", **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelConfig:
+        """Read a configuration.
+
+        Raises:
+            InputError: For text that is not the configuration of a model of this kind.
+        """
+        try:
+            values = json.loads(text)
+            if values.pop("model_type") != "cdvae_gan":
+                raise KeyError
+            known = {f.name for f in fields(cls)}
+            unknown = set(values) - known
+            if unknown:
+                raise InputError(
+                    f"config.json has fields that this version does not know: {unknown}"
+                )
+            for name in ("attributes", "prior"):
+                values[name] = tuple(values[name])
+            values["exclusive"] = tuple(tuple(g) for g in values["exclusive"])
+            return cls(**values)
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+            raise InputError("config.json does not describe a CDVAE-GAN model") from None

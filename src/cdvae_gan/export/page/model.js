@@ -1,0 +1,117 @@
+// The model, run by onnxruntime in this page: two graphs, so that an edit takes one pass of one.
+//
+//   encoder  image -> z, u, before
+//   decoder  image, z, u, a, drawing, do, strength, detail -> counterfactual, mask, asked, drawn
+//
+// Abduction is the encoder and a decoder that does nothing, whose `drawn` is the drawing of the photo;
+// an edit is the decoder alone. The rules of exclusive attributes are inside the graph.
+
+import * as ort from "./ort/ort.wasm.min.mjs";
+
+export const LEAVE = -1;
+export const FLIP = 2;
+
+ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+// Threads need headers that a plain file server does not send; one thread is fast enough.
+ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+
+/** Three fields of colours in [0, 255] as the model takes them, [-1, 1]. */
+export function toFloat(fields) {
+  const n = fields[0].data.length;
+  const data = new Float32Array(3 * n);
+  fields.forEach((field, k) => field.data.forEach((v, i) => (data[k * n + i] = v / 127.5 - 1)));
+  return data;
+}
+
+/** One image of a batch as three fields of colours in [0, 255]. */
+export function toFields(data, size, row = 0) {
+  const n = size * size;
+  return [0, 1, 2].map((k) => {
+    const from = (3 * row + k) * n;
+    const field = data.slice(from, from + n).map((v) => (v + 1) * 127.5);
+    return { data: field, width: size, height: size };
+  });
+}
+
+export class Model {
+  static async load(folder) {
+    const told = await (await fetch(`${folder}/model.json`)).json();
+    const options = { executionProviders: ["wasm"], graphOptimizationLevel: "all" };
+    const [encoder, decoder] = await Promise.all(
+      ["encoder", "decoder"].map((part) =>
+        ort.InferenceSession.create(`${folder}/${part}.onnx`, options),
+      ),
+    );
+    return new Model(told, encoder, decoder);
+  }
+
+  constructor(told, encoder, decoder) {
+    Object.assign(this, told); // name, attributes, size, detail, eyes, measured, ...
+    this.encoder = encoder;
+    this.decoder = decoder;
+  }
+
+  /** What is inferred of an image, given as Float32Array of 3 x size x size in [-1, 1]. */
+  async abduct(x) {
+    const image = this.#images(x, 1);
+    const e = await this.encoder.run({ image });
+    const before = e.before.data;
+    const a = Float32Array.from(before, (p) => (p > 0.5 ? 1 : 0));
+    const [, channels] = this.decoder.inputMetadata.find((m) => m.name === "drawing").shape;
+    const found = {
+      x,
+      before,
+      a,
+      z: e.z.data,
+      u: e.u?.data,
+      drawing: new Float32Array(channels * this.size ** 2),
+    };
+    const nothing = new Float32Array(a.length).fill(LEAVE);
+    found.drawing = (await this.#decode(found, [nothing], 1, 1)).drawn.data;
+    return found;
+  }
+
+  /** Counterfactuals of one image, one for each intervention of K codes. */
+  async edit(found, interventions, strength, detail) {
+    const out = await this.#decode(found, interventions, strength, detail);
+    return {
+      images: out.counterfactual.data,
+      mask: out.mask.data,
+      asked: out.asked.data,
+    };
+  }
+
+  /** Probabilities that are read off one image. */
+  async read(x) {
+    return (await this.encoder.run({ image: this.#images(x, 1) })).before.data;
+  }
+
+  #images(data, n) {
+    return new ort.Tensor("float32", data, [n, 3, this.size, this.size]);
+  }
+
+  #decode(found, interventions, strength, detail) {
+    const n = interventions.length;
+    const repeated = (data) => {
+      if (n === 1) return data;
+      const all = new Float32Array(n * data.length);
+      for (let i = 0; i < n; i++) all.set(data, i * data.length);
+      return all;
+    };
+    const rows = {
+      image: repeated(found.x),
+      z: repeated(found.z),
+      u: found.u && repeated(found.u),
+      a: repeated(found.a),
+      drawing: repeated(found.drawing),
+      do: Float32Array.from(interventions.flatMap((codes) => [...codes])),
+      strength: new Float32Array(n).fill(strength),
+      detail: new Float32Array(n).fill(detail),
+    };
+    const feeds = {};
+    for (const { name, shape } of this.decoder.inputMetadata) {
+      feeds[name] = new ort.Tensor("float32", rows[name], [n, ...shape.slice(1)]);
+    }
+    return this.decoder.run(feeds);
+  }
+}

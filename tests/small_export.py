@@ -1,0 +1,33 @@
+"""A small model and its graph, traced once for all tests: that takes seconds."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import onnx
+import torch
+
+from cdvae_gan import CDVAEGAN, ModelConfig
+from cdvae_gan.export.graph import to_onnx
+
+NAMES = ("Smile", "Glasses", "Black", "Blond")
+
+
+@lru_cache(maxsize=1)
+def small_model() -> CDVAEGAN:
+    torch.manual_seed(0)
+    exclusive = (("Black", "Blond"),)
+    config = ModelConfig(NAMES, image_size=32, z_dim=8, width=8, exclusive=exclusive, detail=0.9)
+    return CDVAEGAN(config).eval()
+
+
+@lru_cache(maxsize=1)
+def small_graph() -> onnx.ModelProto:
+    return to_onnx(small_model())
+
+
+def small_file(folder: Path) -> Path:
+    file = folder / "small.onnx"
+    file.write_bytes(small_graph().SerializeToString())
+    return file
