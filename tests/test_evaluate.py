@@ -248,6 +248,16 @@ def test_figures_of_groups_are_those_of_their_images(bad: Evaluation) -> None:
     assert sum(bad.about["groups"].values()) == 60
 
 
+def test_groups_that_differ_are_no_one_rate(dataset: AttributeDataset) -> None:
+    def partial(x: Tensor, attribute: str | None, target: Any, strength: float = 1) -> Tensor:
+        bright = (x[:, :, 16:].mean((1, 2, 3)) > 0)[:, None, None, None]
+        return torch.where(bright, x, perfect(x, attribute, target, strength))
+
+    settings = replace(QUICK, groups=("Bottom",), without=FAST)
+    said = conclusions(evaluate(partial, dataset, [EYE], settings=settings))
+    assert any("from .00 for Bottom=1 to 1.00 for Bottom=0" in s for s in said)
+
+
 # Labels
 
 

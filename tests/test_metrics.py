@@ -19,6 +19,7 @@ from cdvae_gan.evaluation.bootstrap import Estimate, GroupedSums, estimates, gro
 from cdvae_gan.evaluation.embeddings import face_embedding, object_embedding
 from cdvae_gan.evaluation.metrics import (
     MEAN,
+    Agreement,
     Composition,
     Deception,
     Identity,
@@ -29,14 +30,17 @@ from cdvae_gan.evaluation.metrics import (
     Realism,
     Reconstruction,
     Reversibility,
+    Robustness,
     StrengthCurve,
     Table,
+    TrueError,
 )
 from cdvae_gan.evaluation.metrics.realism import (
     _moments,
     frechet_distance,
     kernel_distance,
 )
+from cdvae_gan.evaluation.metrics.robustness import HANDLINGS
 from cdvae_gan.images import to_uint8
 
 NAMES = ("Hat", "Beard", "Smile")
@@ -265,6 +269,78 @@ def test_the_strength_curve_has_a_column_for_each_strength() -> None:
     table = curve.compute()
     assert table.columns == ("0.5", "1")
     assert [table["Hat", c].value for c in table.columns] == [pytest.approx(1 / 3), 1.0]
+
+
+# Agreement
+
+
+def test_judges_with_one_mind_agree_and_coins_do_half_the_time() -> None:
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 2, 4000)
+    same = np.repeat((y == 1)[:, None], 3, axis=1)
+    coins = generator.random((4000, 3)) < 0.5
+    agreement = Agreement(["Hat"], np.ones((3, 1), dtype=bool))
+    agreement.update("Hat", y, same, coins, np.arange(4000))
+    table = agreement.compute(resamples=50)
+    assert table["Hat", "photos"].value == 1
+    assert table["Hat", "counterfactuals"].value == pytest.approx(0.5, abs=0.02)
+    for column in ("all convinced", "none convinced"):
+        assert table["Hat", column].value == pytest.approx(1 / 8, abs=0.02)
+
+
+def test_only_judges_that_are_believed_have_a_say_and_one_alone_agrees_with_nobody() -> None:
+    trusted = np.array([[True, True], [True, False], [False, False]])
+    agreement = Agreement(("Hat", "Beard"), trusted)
+    before = np.array([[False, False, True]])
+    after = np.array([[True, True, False]])
+    for name in ("Hat", "Beard"):
+        agreement.update(name, [0], before, after, [0])
+    table = agreement.compute(resamples=20)
+    assert table["Hat", "photos"].value == table["Hat", "all convinced"].value == 1
+    assert table["Beard", "photos"].n == 0
+    assert table.untrusted == ("Beard",)
+
+
+# Robustness
+
+
+def test_handling_a_plain_picture_changes_nothing() -> None:
+    plain = torch.full((2, 3, 16, 16), 90, dtype=torch.uint8)
+    for name, handle in HANDLINGS.items():
+        handled = handle(plain)
+        assert handled.dtype == torch.uint8
+        assert handled.shape == plain.shape
+        assert (handled.int() - 90).abs().max() <= 1, name
+
+
+def test_a_shift_is_one_pixel_and_a_blur_keeps_the_mean() -> None:
+    x = to_uint8(images(2))
+    assert torch.equal(HANDLINGS["shift"](x)[:, :, 1:, 1:], x[:, :, :-1, :-1])
+    blurred = HANDLINGS["blur"](x).float()
+    assert blurred.mean() == pytest.approx(float(x.float().mean()), abs=2)
+    assert blurred.std() < 0.5 * x.float().std()
+
+
+def test_deception_after_handling_counts_photos_that_are_still_read_right() -> None:
+    metric = Robustness(["Hat"])
+    y = np.zeros(4, dtype=int)
+    metric.update("Hat", "blur", y, np.array([0, 0, 1, 1]), np.array([1, 0, 1, 0]), np.arange(4))
+    table = metric.compute(resamples=20)
+    assert (table["Hat", "blur"].value, table["Hat", "blur"].n) == (0.5, 2)
+    assert table["Hat", "as is"].n == 0
+
+
+# Truth
+
+
+def test_the_error_is_relative_to_the_true_change() -> None:
+    metric = TrueError(["Hat", "Beard"])
+    metric.update("Hat", [1.0, 3.0, 9.0], [4.0, 4.0, 0.0], [0, 1, 2])
+    metric.update("Beard", [2.0], [2.0], [0])
+    table = metric.compute(resamples=20)
+    assert table["Hat", "relative error"].value == pytest.approx(0.5)
+    assert table["Hat", "relative error"].n == 2
+    assert table[MEAN, "relative error"].value == pytest.approx(0.75)
 
 
 # Labels
@@ -591,6 +667,15 @@ def test_a_probe_needs_groups_and_latents() -> None:
         (Composition((1,)), lambda m, i: m.update(1, images(1, i), images(1, i + 1), [i])),
         (Reversibility(["Hat"]), lambda m, i: m.update("Hat", images(1, i), images(1, 9), [i])),
         (Minimality(["Hat"]), lambda m, i: m.update("Hat", images(1, i), images(1, 9), [i])),
+        (
+            Agreement(["Hat"], np.ones((2, 1))),
+            lambda m, i: m.update("Hat", [0], [[0, 0]], [[1, i % 3 == 0]], [i]),
+        ),
+        (
+            Robustness(["Hat"]),
+            lambda m, i: m.update("Hat", "blur", [0], [0], [i % 3 == 0], [i]),
+        ),
+        (TrueError(["Hat"]), lambda m, i: m.update("Hat", [i], [10.0], [i])),
         (Reconstruction(), lambda m, i: m.update(images(1, i), images(1, 9), [i])),
         (
             Identity(["Hat"]),

@@ -26,8 +26,13 @@ def page() -> Page:
     part.facts([("deception", ".81", "n = 20")])
     part.table(
         ["attribute", "put on"],
-        [["a|b <c>", Cell(".31", "[.29, .33]", "bad")], ["mean", ".31"]],
+        [
+            ["a|b <c>", Cell(".31", "[.29, .33]", "bad")],
+            ["mean", ".31"],
+            ["doubt", Cell(".5", "[.1, .9]", "muted")],
+        ],
         strong=["mean"],
+        muted=["doubt"],
         caption="What it shows",
     )
     part.plot(Plot([Series("cnn", [0, 1], [0.2, 0.9])], "strength", "deception"), title="Curve")
@@ -56,6 +61,8 @@ def test_names_are_shown_and_not_obeyed(page: Page) -> None:
 def test_markdown_holds_the_same(page: Page) -> None:
     text, pictures = page.markdown()
     assert "| a\\|b &lt;c> | .31 [.29, .33] |" in text
+    assert "| **mean** | .31 |" in text
+    assert "| *doubt* | *.5* [.1, .9] |" in text
     assert "> **Note:** Few images." in text
     assert list(pictures) == ["first-part-1.svg", "first-part-2.png", "first-part-3.png"]
     for name in pictures:

@@ -303,7 +303,8 @@ def _by_attribute(part: Section, found: Comparison, other: int) -> None:
         [[a, *(_gap_cell(t[a, c]) for _, t, c in columns)] for a in (*names, MEAN)],
         strong=[MEAN],
         muted=deception.untrusted,
-        caption=f"{found.names[other]} less {found.names[0]}; grey where no difference is shown.",
+        caption=f"{found.names[other]} less {found.names[0]}; grey or italic where no difference "
+        "is shown.",
     )
     for title, table, column in (("Deception", deception, ALL), ("Others kept", kept, KEPT)):
         estimates = [(a, table[a, column]) for a in (*names, MEAN)]

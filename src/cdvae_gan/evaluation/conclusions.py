@@ -12,7 +12,7 @@ from cdvae_gan.evaluation.findings import Findings
 from cdvae_gan.evaluation.judges import TRUSTED_ABOVE
 from cdvae_gan.evaluation.metrics import MEAN
 from cdvae_gan.evaluation.metrics.agreement import COUNTERFACTUALS, PHOTOS
-from cdvae_gan.evaluation.metrics.deception import PUT_ON, TAKE_OFF
+from cdvae_gan.evaluation.metrics.deception import ALL, PUT_ON, TAKE_OFF
 from cdvae_gan.evaluation.metrics.realism import COUNTERFACTUAL, ENOUGH, FRECHET
 from cdvae_gan.evaluation.metrics.robustness import AS_IS, HANDLINGS
 
@@ -121,6 +121,15 @@ def _meaning(found: Findings) -> Iterator[str]:
             f"**One rate for both directions.** Putting on succeeds in {_rate(put_on)}, taking off "
             f"in {_rate(take_off)}: their average describes neither."
         )
+    shown = [g for g in found.groups if f"group/{g}/deception" in tables]
+    if len(shown) > 1:
+        rates = {g: tables[f"group/{g}/deception"][MEAN, ALL] for g in shown}
+        worst, best = (f(shown, key=lambda g: rates[g].value) for f in (min, max))
+        if rates[worst].high < rates[best].low:
+            yield (
+                f"**One rate for everybody.** Deception ranges from {_rate(rates[worst])} for "
+                f"{worst} to {_rate(rates[best])} for {best}."
+            )
     if "robustness" in tables:
         table = tables["robustness"]
         lost = [

@@ -349,7 +349,9 @@ def _embedding_parts(
         )
         if realism and real is not None:
             told(f"real images in {name} features", 0, 1)
-            part.add_real(_some(real, 2 * _REALISM_IMAGES, settings.seed), settings.batch_size)
+            # Half of them is what the counterfactuals are compared with, half the floor.
+            needed = 2 * min(_REALISM_IMAGES, len(dataset) * len(panel.attributes))
+            part.add_real(_some(real, needed, settings.seed), settings.batch_size)
         parts.append(part)
     if not parts:
         for metric, wanted in (("identity", identity), ("realism", realism)):

@@ -186,8 +186,8 @@ def by_attribute(part: Section, found: Findings) -> None:
         muted=deception.untrusted,
         caption="Deception (put on, taken off, both: among photos read right; all photos: among "
         "all), the mean over the trusted judges; n is the least of theirs. L1 is mean |x − x′| in "
-        "[0, 2]; a pixel is changed where a channel moves by more than 10 of 255. Grey rows: no "
-        f"judge reads the attribute better than {TRUSTED_ABOVE:g}; they are in no mean.",
+        "[0, 2]; a pixel is changed where a channel moves by more than 10 of 255. Grey or italic: "
+        f"no judge reads the attribute better than {TRUSTED_ABOVE:g}, and it is in no mean.",
     )
     kept = tables["preservation"]
     shown = [a for a in found.attributes if deception[a, ALL].n]
@@ -255,7 +255,7 @@ def by_judge(part: Section, found: Findings) -> None:
                 [name, *(_trusted_cell(tables[f"{table}/{c}"], name, column) for c in columns)]
                 for name in found.attributes
             ],
-            caption=f"{caption}. Grey: the judge is not trusted with this attribute.",
+            caption=f"{caption}. Grey or italic: the judge is not trusted with this attribute.",
         )
     if "agreement" in tables:
         agreement = tables["agreement"]
@@ -361,7 +361,7 @@ def _realism(part: Section, found: Findings) -> None:
     part.table(
         ["features", FRECHET, KERNEL],
         rows,
-        caption="Distances of counterfactuals drawn by seed to real images of other people; lower "
+        caption="Distances of counterfactuals drawn by seed to other real images; lower "
         "is better. The floor is the distance between two halves of the real images, at the same "
         "numbers; the excess is what is above it. "
         + " ".join(f"{n.capitalize()}: {_REALISM_NAMES[n]}." for n in found.networks("realism")),

@@ -135,12 +135,22 @@ class _Table:
 
     def markdown(self, store: Store) -> str:
         rule = ["---", *(["---" if self.left else "---:"] * (len(self.columns) - 1))]
-        lines = [[Cell(c) for c in self.columns], [Cell(r) for r in rule], *self.rows]
-        table = "\n".join(
-            "| " + " | ".join(_plain(f"{c.text} {c.detail}".strip()) for c in line) + " |"
-            for line in lines
-        )
+        lines = [[_plain(c) for c in self.columns], rule, *map(self._line, self.rows)]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         return f"{table}\n\n{self.caption}" if self.caption else table
+
+    def _line(self, row: Sequence[Cell]) -> list[str]:
+        """For Markdown, which has no grey: what stands back is in italics."""
+        name = row[0].text
+        mark = "**" if name in self.strong else "*" if name in self.muted else ""
+        cells = (
+            ("*" if cell.kind == "muted" and cell.detail else mark if not i else "", cell)
+            for i, cell in enumerate(row)
+        )
+        return [
+            f"{m}{_plain(cell.text)}{m}{f' {_plain(cell.detail)}' if cell.detail else ''}"
+            for m, cell in cells
+        ]
 
     def _row(self, row: Sequence[Cell]) -> str:
         name = row[0].text
