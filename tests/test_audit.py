@@ -84,7 +84,7 @@ def audited(
     avatars: AttributeDataset, drawer: TruthEditor, classifier: Any, **options: Any
 ) -> Audit:
     defaults: dict[str, Any] = {"task": "regression", "resamples": 200, "strengths": (), "shown": 0}
-    return audit(classifier, avatars, model=drawer, n=None, **{**defaults, **options})
+    return audit(classifier, avatars, model=drawer, limit=None, **{**defaults, **options})
 
 
 # -- against the truth ----------------------------------------------------------------------------
@@ -242,6 +242,16 @@ def test_a_judge_that_sees_the_edits_confirms_them(
     assert "Judge" not in found.effects[0].cannot
     alone = audited(avatars, drawer, knower, interventions=["Glasses"])["Glasses"].effects[0]
     assert "no judge was asked" in alone.cannot
+
+
+def test_a_judge_is_believed_on_what_it_reads_off_these_images(
+    avatars: AttributeDataset, drawer: TruthEditor
+) -> None:
+    right = judge_of(avatars, drawer)
+    wrong = Judge(right.card, lambda images: -right.scores(images))
+    for judge, trusted in ((right, True), (wrong, False)):
+        found = audited(avatars, drawer, roughness, interventions=["Hat"], judges=[judge])["Hat"]
+        assert found.sights[0].trusted is trusted
 
 
 def test_an_edit_that_fails_audits_nothing(avatars: AttributeDataset, drawer: TruthEditor) -> None:
@@ -488,7 +498,7 @@ def test_photos_without_labels_are_audited_by_command(
     assert found["interventions"][0]["effects"][0]["nothing"] == 0
     assert found == json.loads((here / "report" / "report.json").read_text())
     assert "--overwrite replaces it" in cli.refused(*words, "--out", "report")
-    again = cli(*words, "--out", "report", "--overwrite", "--intervene", "Hat", "--n", 20)
+    again = cli(*words, "--out", "report", "--overwrite", "--intervene", "Hat", "--limit", 20)
     assert again.code == 0, again.err
     assert "Hat" in again.out
 

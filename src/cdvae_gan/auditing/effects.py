@@ -271,7 +271,7 @@ def _sights(witnesses: list[Witness], name: str, resamples: int, seed: int) -> l
         result.append(
             Sight(
                 judge=judge.name,
-                trusted=judge.card.trusted[judge.attributes.index(name)],
+                trusted=bool(witness.preservation.trusted[judge.attributes.index(name)]),
                 deception=seen[name, ALL],
                 put_on=seen[name, PUT_ON],
                 take_off=seen[name, TAKE_OFF],

@@ -24,6 +24,7 @@ from cdvae_gan.evaluation.classifiers import Classifier, Reading
 from cdvae_gan.evaluation.edits import Editor
 from cdvae_gan.evaluation.judges import Judge
 from cdvae_gan.evaluation.metrics import Deception, Preservation
+from cdvae_gan.evaluation.panel import Panel
 from cdvae_gan.evaluation.splits import groups_of
 from cdvae_gan.images import to_float, to_uint8
 
@@ -340,8 +341,19 @@ def _witness(judge: Judge, names: Sequence[str], data: AttributeDataset) -> Witn
             "succeeded"
         )
     judge = judge.select(shared)
-    trusted = judge.card.trusted
+    trusted = _trusted(judge, data)
     return Witness(judge, Deception(shared, trusted), Preservation(shared, trusted, data.exclusive))
+
+
+def _trusted(judge: Judge, data: AttributeDataset) -> list[bool]:
+    """On which attributes a judge is believed: as `Panel` has it where there are labels."""
+    labelled = [name for name in judge.attributes if name in data.attributes]
+    believed = dict(zip(judge.attributes, judge.card.trusted, strict=True))
+    if labelled:
+        (member,) = Panel.of([judge], data, labelled).members
+        measured = zip(labelled, member.trusted.tolist(), strict=True)
+        believed |= {name: trusted and not member.apart for name, trusted in measured}
+    return list(believed.values())
 
 
 def _unrelated(name: str, editable: Sequence[str], measured: Measured) -> str | None:

@@ -26,13 +26,14 @@ from cdvae_gan.evaluation.classifiers import Classifier, ClassifierLike, load_cl
 from cdvae_gan.evaluation.edits import Editor, ModelEditor, TruthEditor
 from cdvae_gan.evaluation.foreign import Task
 from cdvae_gan.evaluation.judges import Judge, load_judge
+from cdvae_gan.evaluation.splits import chosen_part
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.model import CDVAEGAN, load
 
-__all__ = ["DEFAULT_N", "STRENGTHS", "TRUTH", "audit", "open_audited"]
+__all__ = ["LIMIT", "STRENGTHS", "TRUTH", "audit", "open_audited"]
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-DEFAULT_N = 500
+LIMIT = 500
 TRUTH = "truth"
 """In place of a model: draw the true counterfactuals, of avatars."""
 
@@ -55,7 +56,7 @@ def audit(
     outputs: Literal["logits", "probabilities"] | None = None,
     threshold: float | None = None,
     split: str | None = None,
-    n: int | None = DEFAULT_N,
+    limit: int | None = LIMIT,
     shown: int = 6,
     batch_size: int = 64,
     resamples: int = RESAMPLES,
@@ -76,16 +77,18 @@ def audit(
         classes: Scores of the classifier to look at; by default all, of two classes the positive
             one.
         groups: Attributes by whose values, crossed, figures are given apart.
-        judges: Ours, which say whether the edits succeeded. Without any, no conclusion can say so.
+        judges: Ours, which say whether the edits succeeded; each is believed on what it reads off
+            these very images, where they are labelled. Without any, no conclusion can say so.
         unrelated: The attribute of the second placebo; by default, for each intervention, the one
             least correlated with it and with the scores.
         strengths: Of the dose-response curve; 1 is always there.
         task: What kind of answer the classifier gives, where its maker does not say.
         outputs: What it returns, likewise.
         threshold: Above it its answer is yes, in units of the score, likewise.
-        split: Of the data set; ``all``, or by default the validation split of a labelled data set
-            opened here (a model may have seen the training split), else all.
-        n: Images at most, drawn at random; None for all.
+        split: Of the data set: a split, ``report`` or ``tune`` (the halves of the validation
+            split), or ``all``. By default the validation split of a labelled data set opened here,
+            since a model may have seen the training split; else all.
+        limit: Images at most, drawn at random; None for all.
         shown: Pairs of images kept for each effect.
         batch_size: Images at a time.
         resamples: Of the bootstrap.
@@ -102,7 +105,8 @@ def audit(
     editor, data = _opened(model, images, device)
     labelled = bool(data.attributes)
     whole = isinstance(images, (str, os.PathLike)) and split is None and labelled
-    data = _chosen(data, "validation" if whole else split, n, seed)
+    part = "validation" if whole else split or "all"
+    data = _chosen(data, part, limit, seed)
     found_judges = [j if isinstance(j, Judge) else load_judge(j, device=device) for j in judges]
     tested = load_classifier(
         classifier,
@@ -143,8 +147,8 @@ def audit(
             "images": len(data),
             "fingerprint": data.fingerprint,
             "image_size": data.image_size,
-            "split": "validation" if whole else split or "all",
-            "judges": [j.name for j in found_judges],
+            "split": part,
+            "judges": {j.name: j.digest for j in found_judges},
             "groups": list(plan.groups),
             "strengths": list(plan.strengths),
             "resamples": resamples,
@@ -215,16 +219,14 @@ def _data_of(x: Tensor, names: tuple[str, ...]) -> AttributeDataset:
     )
 
 
-def _chosen(
-    data: AttributeDataset, split: str | None, n: int | None, seed: int
-) -> AttributeDataset:
-    if split is not None and split != "all":
-        data = data.split(split)
-    if n is not None and n < 1:
-        raise InputError(f"the number of images must be at least 1, not {n}")
-    if n is None or n >= len(data):
+def _chosen(data: AttributeDataset, part: str, limit: int | None, seed: int) -> AttributeDataset:
+    if limit is not None and limit < 1:
+        raise InputError(f"the number of images must be at least 1, not {limit}")
+    if part != "all":
+        return chosen_part(data, part, limit=limit, seed=seed)[0]
+    if limit is None or limit >= len(data):
         return data
-    chosen = np.random.default_rng(seed).choice(len(data), n, replace=False)
+    chosen = np.random.default_rng(seed).choice(len(data), limit, replace=False)
     return data.take(np.sort(chosen))
 
 

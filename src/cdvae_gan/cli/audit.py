@@ -117,10 +117,13 @@ def audit(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Of the data: train, validation, test, all. Default: validation."),
+        typer.Option(
+            help="Of the data: a split, report or tune (halves of the validation split), or all. "
+            "Default: validation, or all of a folder without labels."
+        ),
     ] = None,
-    n: Annotated[
-        int, typer.Option("--n", help="Images at most, drawn at random; 0 for all.", min=0)
+    limit: Annotated[
+        int, typer.Option(metavar="N", help="Images at most, drawn by seed; 0 for all.", min=0)
     ] = 500,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     overwrite: Annotated[
@@ -159,7 +162,7 @@ def audit(
             outputs=None if outputs is None else outputs.value,
             threshold=threshold,
             split=split,
-            n=n or None,
+            limit=limit or None,
             seed=seed,
             device=device,
             progress=lambda done, total: bar.update(shown, completed=done, total=total),
