@@ -5,7 +5,8 @@ import { FLIP, LEAVE, Model, toFields, toFloat } from "./model.js";
 
 const MAX_PIXELS = 64e6;
 const SHOWN = 560; // pixels of the photo as it is shown, at most
-const SHOWN_FINEST = 256; // of the change while sliders move; the download has all there is
+
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 const $ = (id) => document.getElementById(id);
 const eyes = [...document.querySelectorAll(".eye")];
@@ -123,8 +124,9 @@ function likelyEyes({ width, height }) {
 
 const openFile = attempt((file) => file && open(file, file.name || "photo"));
 
+let nextExample = 0;
 const openExample = attempt(async () => {
-  const { file, eyes: at } = model.examples[(openExample.next = ((openExample.next ?? -1) + 1) % model.examples.length)];
+  const { file, eyes: at } = model.examples[nextExample++ % model.examples.length];
   await open(await (await fetch(`model/${file}`)).blob(), file, at ?? undefined);
 });
 
@@ -178,8 +180,7 @@ function moveEye(i, x, y) {
   const { width, height } = photo.image;
   const to = [Math.min(Math.max(x, 0), width), Math.min(Math.max(y, 0), height)];
   const other = photo.eyes[1 - i];
-  // Eyes closer than a few pixels, or the wrong way round, make no frame.
-  if ((i === 0 ? other[0] - to[0] : to[0] - other[0]) < 4 && Math.hypot(to[0] - other[0], to[1] - other[1]) < 8) return;
+  if (Math.hypot(to[0] - other[0], to[1] - other[1]) < 8) return; // too close to make a frame
   photo.eyes[i] = to;
   placeEyes();
   soon(align);
@@ -197,10 +198,11 @@ eyes.forEach((eye, i) => {
     );
   });
   eye.addEventListener("keydown", (event) => {
-    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    const step = STEPS[event.key];
     if (!step) return;
     event.preventDefault();
-    const far = (event.shiftKey ? 10 : 1) * Math.max(1, Math.hypot(photo.image.width, photo.image.height) / 1000);
+    const fine = Math.max(1, Math.hypot(photo.image.width, photo.image.height) / 1000);
+    const far = (event.shiftKey ? 10 : 1) * fine;
     moveEye(i, photo.eyes[i][0] + far * step[0], photo.eyes[i][1] + far * step[1]);
   });
 });
@@ -234,13 +236,14 @@ async function edit() {
   // At the model's own detail nothing is nothing, even where a model does not keep all of it.
   const kept = detail === 1 || detail === model.detail;
   const nothing = kept && asked.every((v, k) => v === found.a[k]);
-  change = nothing
-    ? undefined
-    : changeOf(face, toFields(images, model.size), { data: mask, width: model.size, height: model.size }, detail);
-  const shown = change ? pasted(photo.shown, toFrameShown(), change, SHOWN_FINEST) : photo.shown;
+  const where = { data: mask, width: model.size, height: model.size };
+  change = nothing ? undefined : changeOf(face, toFields(images, model.size), where, detail);
+  const shown = change ? pasted(photo.shown, toFrameShown(), change, true) : photo.shown;
   $("after").getContext("2d").putImageData(shown, 0, 0);
   const all = performance.now() - start;
-  $("time").textContent = `The model took ${ran.toFixed(0)} ms for this edit, with putting it into the photo ${all.toFixed(0)} ms.`;
+  const [took, together] = [ran, all].map((ms) => ms.toFixed(0));
+  $("time").textContent =
+    `The model took ${took} ms for this edit, with putting it into the photo ${together} ms.`;
   Object.assign($("time").dataset, { model: ran, all });
   const after = nothing ? found.before : await model.read(images);
   showReadings(asked, after);
@@ -258,7 +261,8 @@ function showReadings(asked, after) {
     output.textContent = b === a ? b : `${b} → ${a}`;
     input.setAttribute("aria-valuetext", `${percent(asked[k])}, the model reads ${b} before and ${a} after`);
   });
-  $("said").textContent = gaveWay.length ? `${gaveWay.join(", ")} gave way: it cannot be together with what was asked.` : "";
+  const names = gaveWay.join(", ");
+  $("said").textContent = names && `Given way, since it excludes what was asked: ${names}.`;
 }
 
 async function showFlips() {
@@ -310,7 +314,8 @@ function slider(name, k) {
   const row = document.createElement("div");
   row.className = "slider";
   const [label, input, output] = ["label", "input", "output"].map((tag) => document.createElement(tag));
-  Object.assign(input, { type: "range", id: `attribute-${name}`, min: 0, max: 1, step: 0.05, value: 0, disabled: true });
+  Object.assign(input, { type: "range", id: `attribute-${name}`, min: 0, max: 1, step: 0.05 });
+  Object.assign(input, { value: 0, disabled: true });
   label.htmlFor = input.id;
   label.textContent = words(name);
   const share = model.measured[name];
@@ -338,7 +343,9 @@ for (const id of ["strength", "detail"]) {
     soon(edit);
   });
 }
-$("divide").addEventListener("input", () => $("stage").style.setProperty("--divide", `${$("divide").value}%`));
+$("divide").addEventListener("input", () => {
+  $("stage").style.setProperty("--divide", `${$("divide").value}%`);
+});
 $("align").addEventListener("change", placeEyes);
 $("reset").addEventListener("click", () => {
   codes.fill(LEAVE);
@@ -367,7 +374,9 @@ addEventListener("drop", (event) => {
 
 await attempt(async () => {
   if (location.protocol === "file:") {
-    throw new Refusal("Browsers open no model from a file: serve this folder, for instance with python -m http.server");
+    throw new Refusal(
+      "Browsers open no model from a file: serve this folder, as python -m http.server does",
+    );
   }
   model = await Model.load("model");
   codes = new Float32Array(model.attributes.length).fill(LEAVE);
@@ -377,10 +386,12 @@ await attempt(async () => {
   $("detail").nextElementSibling.textContent = percent(model.detail);
   $("example").hidden = !model.examples.length;
   $("webcam").hidden = !navigator.mediaDevices;
-  $("about").textContent = `Model ${model.name}, ${model.size} × ${model.size} pixels, run by onnxruntime-web ${model.ort}. `;
+  const pixels = `${model.size} × ${model.size} pixels`;
+  $("about").textContent = `Model ${model.name}, ${pixels}, run by onnxruntime-web ${model.ort}. `;
   if (model.card) {
     const link = document.createElement("a");
-    Object.assign(link, { href: `model/${model.card}`, textContent: "What it was trained on, and what it does badly" });
+    link.href = `model/${model.card}`;
+    link.textContent = "What it was trained on, and what it does badly";
     $("about").append(link);
   }
   tell("Open, drop or paste a photo, or take the example.");

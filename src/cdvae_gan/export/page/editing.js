@@ -12,6 +12,7 @@ const SEEN = [1, 3];
 const REPLACING = [6, 25];
 const NOISE = 4;
 const LUMA = [0.299, 0.587, 0.114];
+const [QUICK, FINEST] = [128, 2048]; // pixels to which a change is enlarged before it is put in place
 
 // Maps of the plane
 
@@ -104,8 +105,8 @@ function weights(size, out, filter) {
   });
 }
 
-/** A field at another size, without aliasing. */
-export function resize(field, width, height, name) {
+/** A field at another size, without aliasing. What is kept between the passes may be rounded. */
+export function resize(field, width, height, name, kept = (v) => v) {
   const across = weights(field.width, width, FILTERS[name]);
   const middle = new Float32Array(width * field.height);
   for (let y = 0; y < field.height; y++) {
@@ -114,7 +115,7 @@ export function resize(field, width, height, name) {
       const start = y * field.width + from;
       let sum = 0;
       for (let j = 0; j < row.length; j++) sum += row[j] * field.data[start + j];
-      middle[y * width + x] = sum;
+      middle[y * width + x] = kept(sum);
     }
   }
   const down = weights(field.height, height, FILTERS[name]);
@@ -154,11 +155,25 @@ class Places {
     return true;
   }
 
-  /** A field's value there. */
-  of(data) {
+  /** A field's value there, from sixteen pixels. */
+  cubic(data) {
     const { x, y, dx } = this;
-    const row = (r) => cubic(data[r + x[0]], data[r + x[1]], data[r + x[2]], data[r + x[3]], dx);
-    return cubic(row(y[0]), row(y[1]), row(y[2]), row(y[3]), this.dy);
+    const [i, j, k, l] = [x[0], x[1], x[2], x[3]];
+    return cubic(
+      cubic(data[y[0] + i], data[y[0] + j], data[y[0] + k], data[y[0] + l], dx),
+      cubic(data[y[1] + i], data[y[1] + j], data[y[1] + k], data[y[1] + l], dx),
+      cubic(data[y[2] + i], data[y[2] + j], data[y[2] + k], data[y[2] + l], dx),
+      cubic(data[y[3] + i], data[y[3] + j], data[y[3] + k], data[y[3] + l], dx),
+      this.dy,
+    );
+  }
+
+  /** From four: as good as the eye can tell, in a quarter of the time. */
+  linear(data) {
+    const { x, y, dx, dy } = this;
+    const above = data[y[1] + x[1]] * (1 - dx) + data[y[1] + x[2]] * dx;
+    const below = data[y[2] + x[1]] * (1 - dx) + data[y[2] + x[2]] * dx;
+    return above * (1 - dy) + below * dy;
   }
 }
 
@@ -168,7 +183,7 @@ function transform(field, width, height, m) {
   const data = new Float32Array(width * height);
   for (let j = 0; j < height; j++) {
     for (let i = 0; i < width; i++) {
-      if (places.goto(i, j)) data[j * width + i] = places.of(field.data);
+      if (places.goto(i, j)) data[j * width + i] = places.cubic(field.data);
     }
   }
   return { data, width, height };
@@ -209,8 +224,8 @@ function reduce(field, factor) {
 }
 
 /** A field of whole grey levels. Pillow's maps of the plane cut fractions off, all else rounds. */
-const grey = (field, whole = Math.round) =>
-  combine([field], (v) => Math.min(Math.max(whole(v), 0), 255));
+const level = (v) => Math.min(Math.max(Math.round(v), 0), 255);
+const grey = (field, cut = (v) => v) => combine([field], (v) => level(cut(v)));
 
 /** What a photo shows in the frame: three fields of side x side, of whole grey levels. */
 export function straighten(photo, toFrame, side) {
@@ -218,13 +233,13 @@ export function straighten(photo, toFrame, side) {
   const factor = Math.max(1, Math.floor((box[2] - box[0]) / (4 * side)));
   return [0, 1, 2].map((channel) => {
     let region = cut(photo, box, channel);
-    if (whole(toFrame)) return grey(resize(region, side, side, "lanczos"));
+    if (whole(toFrame)) return grey(resize(region, side, side, "lanczos", level));
     if (factor > 1) region = grey(reduce(region, factor));
     const toRegion = { a: 1 / factor, b: 0, x: -box[0] / factor, y: -box[1] / factor };
     const pixels = Math.max(side, Math.ceil(FRAME / scaleOf(toFrame) / factor));
     const fromCanvas = chain(chain(scaling(FRAME / pixels), inverse(toFrame)), toRegion);
     const canvas = grey(transform(region, pixels, pixels, fromCanvas), Math.trunc);
-    return grey(resize(canvas, side, side, "lanczos"));
+    return grey(resize(canvas, side, side, "lanczos", level));
   });
 }
 
@@ -241,28 +256,28 @@ function combine(fields, f) {
 
 const luma = (rgb) => combine(rgb, (r, g, b) => LUMA[0] * r + LUMA[1] * g + LUMA[2] * b);
 
-/** A statistic of (2 r + 1) x (2 r + 1) pixels around each; beyond the edge, the last are repeated. */
-function around(field, r, start, step, end) {
-  const { data: from, width, height } = field;
-  const clip = (v, size) => Math.min(Math.max(v, 0), size - 1);
-  const data = from.map((_, at) => {
-    const [x, y] = [at % width, Math.floor(at / width)];
-    let value = start;
-    for (let j = -r; j <= r; j++) {
-      for (let i = -r; i <= r; i++) {
-        value = step(value, from[clip(y + j, height) * width + clip(x + i, width)]);
+/** A running statistic of 2 r + 1 pixels along both axes; beyond the edge, the last are repeated. */
+function around({ data, width, height }, r, step) {
+  const run = (from, across) => {
+    const to = new Float32Array(from.length);
+    const [size, stride] = across ? [width, 1] : [height, width];
+    for (let at = 0; at < from.length; at++) {
+      const place = across ? at % width : Math.floor(at / width);
+      const start = at - place * stride;
+      let value = from[start + Math.max(place - r, 0) * stride];
+      for (let t = place - r + 1; t <= place + r; t++) {
+        value = step(value, from[start + Math.min(Math.max(t, 0), size - 1) * stride]);
       }
+      to[at] = value;
     }
-    return end(value);
-  });
-  return { data, width, height };
+    return to;
+  };
+  return { data: run(run(data, true), false), width, height };
 }
 
-const mean = (field, r) => {
-  const n = (2 * r + 1) ** 2;
-  return around(field, r, 0, (sum, v) => sum + v, (sum) => sum / n);
-};
-const largest = (field) => around(field, 1, -Infinity, Math.max, (v) => v);
+const mean = (field, r) =>
+  combine([around(field, r, (sum, v) => sum + v)], (sum) => sum / (2 * r + 1) ** 2);
+const largest = (field) => around(field, 1, Math.max);
 
 /** Slope of the brightness of x' on that of x around each pixel, in [0, 1]. */
 function resemblance(x, drawn) {
@@ -324,17 +339,18 @@ export function changeOf(x, drawn, mask, detail) {
 
 /** A photo with a change put into it; where nothing is seen to change, not a bit does.
  *
- * photo is ImageData; the answer is a new one. The change is enlarged to no more than `finest` pixels
- * before it is put in place.
+ * photo is ImageData; the answer is a new one. `quick` is for looking at while sliders move: the same
+ * but for what the eye cannot tell.
  */
-export function pasted(photo, toFrame, { x, change, faded }, finest = 2048) {
+export function pasted(photo, toFrame, { x, change, faded }, quick = false) {
   const result = new ImageData(new Uint8ClampedArray(photo.data), photo.width, photo.height);
   const [l, t, r, b] = bounds(toFrame);
   const [left, top] = [Math.max(l, 0), Math.max(t, 0)];
   const [width, height] = [Math.min(r, photo.width) - left, Math.min(b, photo.height) - top];
   if (width <= 0 || height <= 0) return result;
   const length = FRAME / scaleOf(toFrame);
-  const side = Math.min(whole(toFrame) ? Math.round(length) : Math.ceil(length), finest);
+  const full = whole(toFrame) ? Math.round(length) : Math.ceil(length);
+  const side = Math.min(full, quick ? QUICK : FINEST);
   const placing = chain(chain(shift(left, top), toFrame), scaling(side / FRAME));
   const window = frameWindow(side);
   const fading = combine([enlarged(faded, side), window], (v, w) => v * w).data;
@@ -343,15 +359,16 @@ export function pasted(photo, toFrame, { x, change, faded }, finest = 2048) {
     (field) => combine([enlarged(field, side), window], (v, w) => v * w).data,
   );
   const places = new Places(side, side, placing);
+  const at = quick ? (data) => places.linear(data) : (data) => places.cubic(data);
   for (let j = 0; j < height; j++) {
     for (let i = 0; i < width; i++) {
       if (!places.goto(i, j)) continue;
-      const fade = Math.min(Math.max(places.of(fading), 0), 1);
+      const fade = Math.min(Math.max(at(fading), 0), 1);
       const pixel = 4 * ((top + j) * photo.width + left + i);
       for (let k = 0; k < 3; k++) {
         const own = photo.data[pixel + k];
-        const lost = fade && fade * (own - places.of(coarse[k]));
-        result.data[pixel + k] = own + places.of(added[k]) - lost;
+        const lost = fade && fade * (own - at(coarse[k]));
+        result.data[pixel + k] = own + at(added[k]) - lost;
       }
     }
   }
