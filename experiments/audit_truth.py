@@ -19,6 +19,7 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from torch import Tensor
 import cdvae_gan
 from cdvae_gan.auditing import Audit
 from cdvae_gan.data import AttributeDataset
-from cdvae_gan.evaluation.edits import ModelEditor, TruthEditor
+from cdvae_gan.evaluation.edits import Editor, ModelEditor, TruthEditor
 from cdvae_gan.evaluation.judges import Judge, JudgeTraining, train_judge
 from cdvae_gan.images import to_float, to_uint8
 
@@ -56,14 +57,16 @@ def main() -> None:
         o.seeds, o.n, o.pool, o.train, o.epochs = 10, 60, 150, 600, 4
     pool = cdvae_gan.open_dataset(f"avatars:n={o.pool},seed=11,validation=0", size=o.size)
     editor = TruthEditor(pool)
-    found = {"options": {k: str(v) for k, v in vars(o).items()}}
+    found: dict[str, Any] = {"options": {k: str(v) for k, v in vars(o).items()}}
     found["known"] = known(pool, editor, o)
     found["learned"] = learned(pool, editor, o)
     if o.out:
         o.out.write_text(json.dumps(found, indent=2) + "\n")
 
 
-def known(pool: AttributeDataset, editor: TruthEditor, o: argparse.Namespace) -> list[dict]:
+def known(
+    pool: AttributeDataset, editor: TruthEditor, o: argparse.Namespace
+) -> list[dict[str, Any]]:
     """A classifier made to depend on glasses by a known amount."""
     has_glasses = recogniser(pool, editor, "Glasses")
     rows = []
@@ -81,7 +84,9 @@ def known(pool: AttributeDataset, editor: TruthEditor, o: argparse.Namespace) ->
     return rows
 
 
-def learned(pool: AttributeDataset, editor: TruthEditor, o: argparse.Namespace) -> list[dict]:
+def learned(
+    pool: AttributeDataset, editor: TruthEditor, o: argparse.Namespace
+) -> list[dict[str, Any]]:
     """A network that has learned a shortcut, and what a model's edits find of it."""
     source = (
         f"avatars:n={o.train},seed=13,validation=0.2,confound=Glasses+Smile:0.9,confound_in=all"
@@ -93,7 +98,7 @@ def learned(pool: AttributeDataset, editor: TruthEditor, o: argparse.Namespace) 
 
     names = tuple(n for n in pool.attributes if n != UNRELATED)
     truth = {name: true_effect(score, pool, editor, name) for name in names}
-    makers = {"truth": editor}
+    makers: dict[str, Editor] = {"truth": editor}
     if o.model:
         makers["model"] = ModelEditor(cdvae_gan.load(o.model))
     rows = []
@@ -166,7 +171,7 @@ def sample(pool: AttributeDataset, n: int, seed: int) -> AttributeDataset:
 
 
 def audit(
-    score: Score, data: AttributeDataset, maker: object, seed: int, names: tuple[str, ...]
+    score: Score, data: AttributeDataset, maker: Editor, seed: int, names: tuple[str, ...]
 ) -> Audit:
     """One audit without the parts that are not needed here."""
     return cdvae_gan.audit(
