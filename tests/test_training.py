@@ -252,7 +252,7 @@ def test_weights_of_another_form_are_left_aside() -> None:
     given = {"weight": torch.ones(2, 4), "bias": torch.tensor([5.0]), "other": torch.ones(1)}
     assert take_over(module, given) == 1
     assert torch.equal(module.weight, before)
-    assert float(module.bias[0]) == 5
+    assert float(module.bias.detach()[0]) == 5
 
 
 def test_a_start_that_is_none_is_refused(data: AttributeDataset, tmp_path: Path) -> None:
