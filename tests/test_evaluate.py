@@ -462,7 +462,7 @@ def test_pictures_are_drawn_by_seed_alone(dataset: AttributeDataset) -> None:
     for row in one.pictures.rows:
         picture, note = one.pictures.drawn[row, 0]
         assert picture.shape == (32, 32, 3)
-        assert note == f"{'off' if dataset.labels[row, 0] else 'on'} · 1/1"
+        assert note == f"{'off' if dataset.labels[row, 0] else 'on'}, 1/1"
 
 
 def test_the_worst_failures_are_the_worst(bad: Evaluation, good: Evaluation) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from cdvae_gan.cli.common import (
@@ -264,7 +265,7 @@ def as_editor(
 
 def _print(found: Evaluation, page: Path) -> None:
     from cdvae_gan.evaluation.conclusions import conclusions
-    from cdvae_gan.evaluation.report import show
+    from cdvae_gan.evaluation.report import cell
 
     tables = found.tables
     table = Table("attribute", title="Deception over trusted judges; others kept")
@@ -275,12 +276,9 @@ def _print(found: Evaluation, page: Path) -> None:
     for name in (*found.attributes, "mean"):
         if name == "mean":
             table.add_section()
-        cells = [tables[t][name, c] for t, c in columns]
+        cells = [cell(tables[t][name, c]) for t, c in columns]
         doubt = "*" if name in tables["deception"].untrusted else ""
-        table.add_row(
-            f"{name}{doubt}",
-            *(f"{show(e.value)} [dim]{show(e.low)} to {show(e.high)}[/dim]" for e in cells),
-        )
+        table.add_row(f"{name}{doubt}", *(f"{c.text} [dim]{escape(c.detail)}[/dim]" for c in cells))
     out = output()
     out.print(table)
     if tables["deception"].untrusted:

@@ -21,6 +21,7 @@ __all__ = ["FEW", "conclusions"]
 FEW = 50
 """Images below which a figure is called thin."""
 
+_LISTED = 6
 _DRIFT = 0.03
 _UNEVEN = 0.15
 
@@ -78,16 +79,18 @@ def _judges(found: Findings) -> Iterator[str]:
 def _numbers(found: Findings) -> Iterator[str]:
     images = found.about["data"]["images"]
     deception = found.tables["deception"]
-    thin = [
-        f"{name} {column} ({row[column].n})"
+    counts = {
+        f"{name} {column} ({row[column].n})": row[column].n
         for name, row in deception
         for column in (PUT_ON, TAKE_OFF)
-        if name != MEAN and row[column].n < FEW
-    ]
+        if name != MEAN
+    }
+    thin = sorted((name for name, n in counts.items() if n < FEW), key=lambda name: counts[name])
     if thin:
+        more = f" and {len(thin) - _LISTED} more" if len(thin) > _LISTED else ""
         yield (
-            f"**Small differences in {_names(thin)}.** The numbers in brackets are all the images "
-            "there are."
+            f"**Small differences in {len(thin)} of the {len(counts)} rates by direction.** So few "
+            f"images stand behind them: {', '.join(thin[:_LISTED])}{more}."
         )
     if images < 500:
         yield (

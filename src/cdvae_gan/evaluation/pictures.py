@@ -113,7 +113,7 @@ class PicturesPart(Part):
         for i, row in enumerate(flip.photos.rows.tolist()):
             if row in self.rows:
                 direction = "on" if int(flip.target[i]) else "off"
-                note = f"{direction} · {convinced[i]}"
+                note = f"{direction}, {convinced[i]}"
                 self.drawn[row, flip.k] = (_array(flip.images[i]), note)
 
     def _moved(self, others: torch.Tensor) -> tuple[str, ...]:

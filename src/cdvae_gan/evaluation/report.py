@@ -502,7 +502,7 @@ def provenance_rows(found: Findings) -> list[list[str]]:
     rows = [
         ["model", ", ".join(said)],
         ["data", _data_text(data)],
-        ["real images for realism", _data_text(real) if real else "none"],
+        ["real images for realism", f"drawn by seed from {_data_text(real)}" if real else "none"],
     ]
     for judge in about["judges"]:
         doubted = ", ".join(judge["not_trusted"])
@@ -594,7 +594,7 @@ def _pairs(failures: Sequence[Failure], most: int) -> list[npt.NDArray[np.uint8]
 def _pair_notes(failures: Iterable[Failure], most: int) -> list[str]:
     found: list[str] = []
     for f in failures:
-        found += [Path(f.file).name, f"{'on' if f.target else 'off'} · {f.convinced}"]
+        found += [Path(f.file).name, f"{'on' if f.target else 'off'}, {f.convinced}"]
     return found + [""] * (2 * most - len(found))
 
 

@@ -124,7 +124,7 @@ class _Table:
     left: bool
 
     def html(self) -> str:
-        head = "".join(f'<th scope="col">{escape(c)}</th>' for c in self.columns)
+        head = "".join(f'<th scope="col">{_name(c)}</th>' for c in self.columns)
         head = f"<thead><tr>{head}</tr></thead>" if any(self.columns) else ""
         body = "".join(self._row(row) for row in self.rows)
         return _figure(
@@ -157,7 +157,7 @@ class _Table:
         kind = "strong" if name in self.strong else "muted" if name in self.muted else ""
         cells = "".join(_cell(c) for c in row[1:])
         mark = f' class="{kind}"' if kind else ""
-        return f'<tr{mark}><th scope="row">{escape(name)}{_small(row[0].detail)}</th>{cells}</tr>'
+        return f'<tr{mark}><th scope="row">{_name(name)}{_small(row[0].detail)}</th>{cells}</tr>'
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ class _Images:
 
     def html(self) -> str:
         corner = '<th class="corner"></th>' if self.rows_labels else ""
-        head = "".join(f'<th scope="col">{escape(c)}</th>' for c in self.columns)
+        head = "".join(f'<th scope="col">{_name(c)}</th>' for c in self.columns)
         body = "".join(self._row(i) for i in range(len(self.rows)))
         return _figure(
             f'<div class="scroll" tabindex="0"><table class="images"><thead><tr>{corner}{head}'
@@ -232,7 +232,7 @@ class _Images:
 
     def _row(self, i: int) -> str:
         name = self.rows_labels[i] if self.rows_labels else ""
-        label = f'<th scope="row">{escape(name)}</th>' if self.rows_labels else ""
+        label = f'<th scope="row">{_name(name)}</th>' if self.rows_labels else ""
         notes = self.notes[i] if self.notes else [None] * len(self.columns)
         cells = []
         for pixels, column, note in zip(self.rows[i], self.columns, notes, strict=True):
@@ -444,6 +444,11 @@ def _inline(text: str) -> str:
             parts.append(f'<a href="{escape(address)}">{escape(link)}</a>')
         end = found.end()
     return "".join([*parts, escape(text[end:])])
+
+
+def _name(text: str) -> str:
+    """A label that may be broken where its words meet: ``Mouth_Slightly_Open``."""
+    return escape(text).replace("_", "_<wbr>")
 
 
 def _plain(text: str) -> str:

@@ -18,7 +18,7 @@ COLORS = ("#3f51b5", "#d9640f", "#12876f", "#b0287f", "#7a6a00", "#2180b8")
 
 _WIDTH, _HEIGHT = 440.0, 340.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58.0, 14.0, 14.0, 52.0
-_FONT, _SMALL, _CHARACTER = 14, 12.5, 6.6
+_FONT, _SMALL, _CHARACTER = 14, 12.5, 7.4
 _INK, _SOFT, _RULE = "var(--ink, #1b1f24)", "var(--soft, #5b6470)", "var(--rule, #dfe3e8)"
 
 Range = tuple[float, float]
