@@ -414,7 +414,7 @@ def test_photos_are_straightened_and_changes_put_back_as_in_python(
         },
     )
     seen = np.array(found["seen"]).reshape(3, SIZE, SIZE).transpose(1, 2, 0)
-    assert np.abs(seen - x).max() <= 2
+    assert np.abs(seen - x).max() <= 1
     ours = np.array(found["photo"], float).reshape(282, 300, 4)[..., :3]
     gap = np.abs(ours - np.asarray(theirs).astype(float))
     changed = np.abs(np.asarray(theirs).astype(float) - np.asarray(photo)).max()
