@@ -15,6 +15,7 @@ __all__ = [
     "InputError",
     "ModelConfig",
     "audit",
+    "augment",
     "edit",
     "load",
     "open_dataset",
@@ -22,6 +23,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from cdvae_gan.auditing import Audit, CounterfactualExplainer, audit
+    from cdvae_gan.balancing import augment
     from cdvae_gan.counterfactual import Counterfactuals
     from cdvae_gan.data import open_dataset
     from cdvae_gan.editing import EditedPhoto, edit
@@ -38,6 +40,7 @@ else:
         "InputError": "errors",
         "ModelConfig": "model",
         "audit": "auditing",
+        "augment": "balancing",
         "edit": "editing",
         "load": "model",
         "open_dataset": "data",

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from cdvae_gan import __version__
@@ -23,29 +22,24 @@ from cdvae_gan.data.open import open_images
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.bootstrap import RESAMPLES
 from cdvae_gan.evaluation.classifiers import Classifier, ClassifierLike, load_classifier
-from cdvae_gan.evaluation.edits import Editor, ModelEditor, TruthEditor
+from cdvae_gan.evaluation.edits import Editor, ModelLike, editor_on
 from cdvae_gan.evaluation.foreign import Task
 from cdvae_gan.evaluation.judges import Judge, load_judge
 from cdvae_gan.evaluation.splits import chosen_part
 from cdvae_gan.images import to_float, to_uint8
-from cdvae_gan.model import CDVAEGAN, load
 
-__all__ = ["LIMIT", "STRENGTHS", "TRUTH", "audit", "open_audited"]
+__all__ = ["LIMIT", "STRENGTHS", "audit"]
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 LIMIT = 500
-TRUTH = "truth"
-"""In place of a model: draw the true counterfactuals, of avatars."""
-
 _PROBE = 64
-_DRAWN_SIZE = 64
 
 
 def audit(
     classifier: ClassifierLike,
     images: str | os.PathLike[str] | AttributeDataset | Sequence[ImageLike] | Tensor,
     *,
-    model: str | os.PathLike[str] | CDVAEGAN | Editor = "celeba64",
+    model: ModelLike = "celeba64",
     interventions: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     groups: Sequence[str] = (),
@@ -165,44 +159,16 @@ def audit(
     )
 
 
-def open_audited(
-    images: str | os.PathLike[str], model: CDVAEGAN | Editor | str, *, progress: bool = False
-) -> AttributeDataset:
-    """The images of a path or name at the size that a model takes."""
-    size = model.image_size if isinstance(model, CDVAEGAN) else _DRAWN_SIZE
-    return open_images(images, size=size, progress=progress)
-
-
 def _opened(
-    model: str | os.PathLike[str] | CDVAEGAN | Editor, images: Any, device: str | torch.device
+    model: ModelLike, images: Any, device: str | torch.device
 ) -> tuple[Editor, AttributeDataset]:
-    made: CDVAEGAN | Editor | str
-    if isinstance(model, (str, os.PathLike)):
-        made = TRUTH if str(model) == TRUTH else load(os.fspath(model), device=device)
-    else:
-        made = model
     if isinstance(images, AttributeDataset):
-        data = images
-    elif isinstance(images, (str, os.PathLike)):
-        data = open_audited(images, made)
-    else:
-        size = made.image_size if isinstance(made, CDVAEGAN) else _side(images)
-        data = _data_of(*as_batch(images, size))
-    if isinstance(made, CDVAEGAN):
-        if data.image_size != made.image_size:
-            raise InputError(
-                f"the model is for images of {made.image_size} pixels, {data.name} has been opened "
-                f"at {data.image_size}"
-            )
-        return ModelEditor(made), data
-    return (TruthEditor(data), data) if isinstance(made, str) else (made, data)
-
-
-def _side(images: Any) -> int:
-    if isinstance(images, Tensor):
-        return int(images.shape[-1])
-    first = images[0] if isinstance(images, Sequence) and len(images) else images
-    return min(first.size) if isinstance(first, Image.Image) else _DRAWN_SIZE
+        return editor_on(model, images, device)
+    if isinstance(images, (str, os.PathLike)):
+        return editor_on(model, lambda size: open_images(images, size=size), device)
+    if isinstance(images, Tensor) and images.ndim == 4:
+        return editor_on(model, _data_of(*as_batch(images, images.shape[-1])), device)
+    return editor_on(model, lambda size: _data_of(*as_batch(images, size)), device)
 
 
 def _data_of(x: Tensor, names: tuple[str, ...]) -> AttributeDataset:
@@ -283,5 +249,5 @@ def _notes(tested: Classifier, data: AttributeDataset) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _name(model: str | os.PathLike[str] | CDVAEGAN | Editor) -> str:
+def _name(model: ModelLike) -> str:
     return os.fspath(model) if isinstance(model, (str, os.PathLike)) else type(model).__name__

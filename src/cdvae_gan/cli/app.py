@@ -17,6 +17,7 @@ import typer
 from cdvae_gan import __version__
 from cdvae_gan.cli import (
     audit,
+    augment,
     compare,
     counterfactual,
     data,
@@ -61,6 +62,7 @@ app.command(epilog=reproduce.EXAMPLES)(reproduce.reproduce)
 app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=traverse.EXAMPLES)(traverse.traverse)
 app.command(epilog=audit.EXAMPLES)(audit.audit)
+app.command(epilog=augment.EXAMPLES)(augment.augment)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=demo.EXAMPLES)(demo.demo)

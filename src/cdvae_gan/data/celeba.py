@@ -59,6 +59,7 @@ def celeba(folder: Path) -> Source:
         read=images.read,
         identities=_identities(folder / IDENTITY_LIST, files),
         exclusive=EXCLUSIVE,
+        file_of=images.file_of if isinstance(images, _Folder) else None,
     )
 
 
@@ -68,7 +69,10 @@ class _Folder:
     files: tuple[str, ...]
 
     def read(self, index: int, size: int) -> npt.NDArray[np.uint8]:
-        return square(read_image(self.root / self.files[index]), size)
+        return square(read_image(self.file_of(index)), size)
+
+    def file_of(self, index: int) -> Path:
+        return self.root / self.files[index]
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,9 @@ __all__ = ["SPLITS", "UNKNOWN", "AttributeDataset", "Batch", "ImageRows", "Sourc
 SPLITS = ("train", "validation", "test")
 UNKNOWN = -1
 """The label of an attribute that nobody has looked at."""
+
+FileOf = Callable[[int], Path]
+"""``file_of(row)``: the file that holds an image and nothing else."""
 
 Draw = Callable[[int, Mapping[str, int], int], npt.NDArray[np.uint8]]
 """``draw(row, do, size)``: the true counterfactual of a drawn picture, uint8 ``(size, size,
@@ -94,6 +98,7 @@ class Source:
         identities: ``(N,)`` who is on the picture, where known.
         exclusive: Groups of attributes of which at most one can be 1.
         draw: Draws true counterfactuals, where the images are drawn.
+        file_of: Says where an image lies, where each is a file of its own.
         processes: ``read`` holds the interpreter lock, so processes and not threads run it in
             parallel.
     """
@@ -108,6 +113,7 @@ class Source:
     identities: npt.NDArray[np.int64] | None = None
     exclusive: tuple[tuple[str, ...], ...] = ()
     draw: Draw | None = None
+    file_of: FileOf | None = None
     processes: bool = False
 
 
@@ -125,6 +131,7 @@ class AttributeDataset:
         identities: int64 ``(N,)`` who is on the picture, or None.
         exclusive: Groups of attributes of which at most one can be 1.
         content: Key of the decoded images in the cache.
+        file_of: Where the rows of ``images`` lie, if each is a file of its own; see `file`.
 
     Example:
         >>> dataset = open_dataset("avatars:n=500", size=64)
@@ -142,6 +149,7 @@ class AttributeDataset:
     exclusive: tuple[tuple[str, ...], ...] = ()
     content: str = ""
     draw: Draw | None = None
+    file_of: FileOf | None = None
 
     def __len__(self) -> int:
         return len(self.files)
@@ -176,6 +184,10 @@ class AttributeDataset:
         if draw is None:
             return None
         return lambda index, do: draw(int(self.images.rows[index]), do, self.image_size)
+
+    def file(self, index: int) -> Path | None:
+        """The file that holds image ``index`` and nothing else; None where there is none."""
+        return None if self.file_of is None else self.file_of(int(self.images.rows[index]))
 
     def batch(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Batch:
         """The images at these indices with their labels, copied once out of the cache."""

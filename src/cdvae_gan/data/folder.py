@@ -28,11 +28,13 @@ from cdvae_gan.data.values import SPLIT_NAMES, binary_column, denies, with_valid
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import IMAGE_SUFFIXES, read_image, square
 
-__all__ = ["folder", "unlabelled"]
+__all__ = ["FILE_COLUMN", "PROVENANCE", "folder", "unlabelled"]
 
 FILE_COLUMN = "file_name"
 _TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _NOT_ATTRIBUTES = frozenset({FILE_COLUMN, "split"})
+PROVENANCE = "counterfactual_"
+"""How columns begin that say where an image comes from: they are no attributes."""
 
 
 def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
@@ -66,6 +68,7 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
         files=files,
         content=digest((file, *_stamp(root / file)) for file in files),
         read=_Files(root, files).read,
+        file_of=_Files(root, files).file_of,
         exclusive=exclusive,
     )
 
@@ -93,6 +96,7 @@ def unlabelled(root: Path) -> Source | None:
         files=files,
         content=digest((file, *_stamp(root / file)) for file in files),
         read=_Files(root, files).read,
+        file_of=_Files(root, files).file_of,
     )
 
 
@@ -107,7 +111,10 @@ class _Files:
     files: tuple[str, ...]
 
     def read(self, index: int, size: int) -> npt.NDArray[np.uint8]:
-        return square(read_image(self.root / self.files[index]), size)
+        return square(read_image(self.file_of(index)), size)
+
+    def file_of(self, index: int) -> Path:
+        return self.root / self.files[index]
 
 
 @dataclass
@@ -225,7 +232,11 @@ def _read_parquet(path: Path) -> list[tuple[int, dict[str, Any]]]:
 def _columns(
     table: _Table, files: tuple[str, ...], attributes: Sequence[str] | None
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int8]]:
-    known = [name for name in table.columns if name not in _NOT_ATTRIBUTES]
+    known = [
+        name
+        for name in table.columns
+        if name not in _NOT_ATTRIBUTES and not name.startswith(PROVENANCE)
+    ]
     chosen: dict[str, npt.NDArray[np.int8]] = {}
     for name in known if attributes is None else attributes:
         if name not in known:

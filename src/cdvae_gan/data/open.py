@@ -143,6 +143,7 @@ def open_source(
         exclusive=source.exclusive,
         content=cached.key,
         draw=source.draw,
+        file_of=source.file_of,
     )
     if cached.unreadable:
         bad = [row.index for row in cached.unreadable]

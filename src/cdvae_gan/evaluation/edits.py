@@ -8,7 +8,8 @@ of drawn pictures. An editor may have ``attributes``, the names that it can set.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Protocol
 
@@ -22,12 +23,25 @@ from cdvae_gan.data.cache import digest
 from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import to_float, to_uint8
-from cdvae_gan.model import CDVAEGAN
+from cdvae_gan.model import CDVAEGAN, load
 
-__all__ = ["Editor", "ModelEditor", "TruthEditor", "as_pictures", "set_attribute"]
+__all__ = [
+    "TRUTH",
+    "Editor",
+    "ModelEditor",
+    "ModelLike",
+    "TruthEditor",
+    "as_pictures",
+    "editor_on",
+    "set_attribute",
+]
+
+TRUTH = "truth"
+"""In place of a model: draw the true counterfactuals, of avatars."""
 
 _REMEMBERED = 2  # the photos, and what was just made of them, which may have to be undone
 _DRAWN = 4096  # true counterfactuals
+_SIZE = 64  # of images, where an editor takes any
 
 
 class Editor(Protocol):
@@ -64,6 +78,40 @@ def set_attribute(
         raise unknown_name("attribute", attribute, attributes)
     on, off = (act(a, {attribute: v}, attributes, exclusive, strength).a for v in (1.0, 0.0))
     return torch.where(target[:, None] > 0.5, on, off)
+
+
+ModelLike = str | os.PathLike[str] | CDVAEGAN | Editor
+"""A model, its path or its name, any editor, or `TRUTH`."""
+
+
+def editor_on(
+    model: ModelLike,
+    data: AttributeDataset | Callable[[int], AttributeDataset],
+    device: str | torch.device = "cpu",
+) -> tuple[Editor, AttributeDataset]:
+    """An editor, and images of the size that it takes.
+
+    Args:
+        model: See `ModelLike`.
+        data: Images, or a function that opens them at a size in pixels.
+        device: Where a model runs that is loaded here.
+
+    Raises:
+        InputError: There is no such model, it is for images of another size, or the truth is not
+            known.
+    """
+    given = os.fspath(model) if isinstance(model, (str, os.PathLike)) else model
+    loaded = load(given, device=device) if isinstance(given, str) and given != TRUTH else given
+    size = loaded.image_size if isinstance(loaded, CDVAEGAN) else _SIZE
+    opened = data if isinstance(data, AttributeDataset) else data(size)
+    if isinstance(loaded, CDVAEGAN):
+        if opened.image_size != size:
+            raise InputError(
+                f"the model is for images of {size} pixels, {opened.name} has been opened at "
+                f"{opened.image_size}"
+            )
+        return ModelEditor(loaded), opened
+    return (TruthEditor(opened) if isinstance(loaded, str) else loaded), opened
 
 
 class ModelEditor:
