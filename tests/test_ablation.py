@@ -19,6 +19,7 @@ from torch import Tensor
 import ablation
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
 from cdvae_gan.data import AttributeDataset, open_dataset
+from cdvae_gan.evaluation.judges import Card, Judge
 from cdvae_gan.evaluation.truth import true_flips
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.networks.discriminator import Verdict
@@ -520,6 +521,34 @@ def test_the_table_shows_what_is_finished_with_differences_and_failures(
     assert "cvae" not in text
     with pytest.raises(InputError, match="no run is over"):
         table(tmp_path / "none", ["demo"], "demo")
+
+
+def test_where_there_is_no_truth_a_judge_reads_the_edits(
+    data: AttributeDataset, unseen: Unseen, study: Study, tmp_path: Path
+) -> None:
+    """The judge sees whether the picture is the photo; Hat is all that it can be trusted on."""
+    shown = unseen.edited.select(["Hat"])
+    photos = shown.batch(np.arange(len(shown)))
+    known = {p.numpy().tobytes(): y for p, y in zip(photos.images, photos.labels, strict=True)}
+
+    def sees(images: Tensor) -> Tensor:
+        there = [p.contiguous().numpy().tobytes() for p in images]
+        flipped = {unseen.flips[i, 1].tobytes(): 1 - y for i, y in enumerate(photos.labels)}
+        return torch.stack([{**known, **flipped}[p] for p in there]).float() - 0.5
+
+    judge = Judge(Card("eye", "test", ("Hat",)), sees)
+    opened = {"drawn": data, "test": Unseen(unseen.data, shown, judge)}
+    judged = replace(study, judge="eye", drag=None, _opened=opened)
+    queue = [
+        variant("default", Fake(lambda: Painter(unseen))),
+        variant("paper", Fake(lambda: Painter(unseen, 0.0))),
+    ]
+    assert run_all(judged, Store(tmp_path, judged), queue, ["plain"], [0], QUIET)
+    text = table(tmp_path, ["default", "paper"], "default")
+    rows = [line for line in text.splitlines() if "| 0 |" in line]
+    assert rows[0].startswith("| default | 0 | 1.000 [")
+    assert rows[1].startswith("| paper | 0 | 0.000 [")
+    assert "counterfactual error" not in text
 
 
 # -- the command line ------------------------------------------------------------------------------

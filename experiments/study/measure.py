@@ -70,7 +70,8 @@ def ratios(totals: Sums) -> Sums:
 
 def summary(sums: Sums) -> Estimate:
     """A figure with its interval over images."""
-    found = estimates(sums, ratios, len(sums))
+    counted = (sums[..., 1] > 0).any(axis=1)
+    found = estimates(sums, ratios, int(counted.sum()))
     result: Estimate = found.item()
     return result
 

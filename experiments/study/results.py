@@ -374,7 +374,7 @@ def _read(found: dict[str, Any]) -> str:
 
 def _pace(lines: list[Line]) -> str:
     known = [line["steps_per_second"] for line in lines if line.get("steps_per_second")]
-    return f"{np.mean(known):.1f}" if known else "–"
+    return f"{np.mean(known):.3g}" if known else "–"
 
 
 def _markdown(head: list[str], rows: list[list[str]]) -> str:

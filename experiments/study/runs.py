@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def run_all(
     Returns:
         Whether every run is over.
     """
+    _commit()
     queue = [(v, Run(v.name, d, s)) for s in seeds for d in data for v in variants]
     if retry:
         for _, run in queue:
@@ -165,8 +167,12 @@ def _circumstances(study: Study) -> dict[str, Any]:
     }
 
 
+@cache
 def _commit() -> str:
-    """The commit of this file's repository, with ``+`` where tracked files differ from it."""
+    """The commit of this file's repository, with ``+`` where tracked files differ from it.
+
+    Asked once, when a queue begins: what is committed later is not what it runs.
+    """
 
     def git(*words: str) -> str:
         where = Path(__file__).parent

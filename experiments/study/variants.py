@@ -65,7 +65,7 @@ def _changes_nothing(variant: Variant, base: TrainConfig) -> bool:
 
 
 def _fitted(preset: TrainConfig, base: TrainConfig) -> TrainConfig:
-    """A preset at the base's size and speed: its terms, latents and critics are its own."""
+    """A preset at the base's size and speed; terms, latents, critics and their rate stay."""
     return replace(
         preset,
         z_dim=base.z_dim,
@@ -74,7 +74,6 @@ def _fitted(preset: TrainConfig, base: TrainConfig) -> TrainConfig:
         mirror=base.mirror,
         batch_size=base.batch_size,
         learning_rate=base.learning_rate,
-        learning_rate_d=base.learning_rate_d,
         learning_rate_adversary=base.learning_rate_adversary,
         ema=base.ema,
         seed=base.seed,
