@@ -97,8 +97,8 @@ def balanced(dataset: AttributeDataset, out: Path, **options: Any) -> Augmented:
     return augment(dataset, out, **{**defaults, "model": Painter(), **options})
 
 
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "metadata.csv").open(newline="") as file:
+def rows_of(folder: Path, split: str = "train") -> list[dict[str, str]]:
+    with (folder / split / "metadata.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -199,7 +199,7 @@ def test_what_the_judge_refuses_is_counted_and_not_written(
     refused = sum(sum(c.refused.values()) for c in found.cells)
     assert refused > 0
     assert {why for c in found.cells for why in c.refused} == {"eye: Top"}
-    made = list((tmp_path / "new" / "counterfactuals").iterdir())
+    made = list((tmp_path / "new" / "train" / "counterfactuals").iterdir())
     assert len(made) == found.added
     assert all(int(p.name.split("-")[1].removesuffix(".png")) % 5 for p in made)
     unfiltered = balanced(dataset, tmp_path / "all", judges=(), unfiltered=True)
@@ -209,32 +209,49 @@ def test_what_the_judge_refuses_is_counted_and_not_written(
 def test_every_image_says_where_it_comes_from(dataset: AttributeDataset, tmp_path: Path) -> None:
     balanced(dataset, tmp_path / "new", strength=1.0)
     rows = rows_of(tmp_path / "new")
-    originals = [r for r in rows if not r["counterfactual_of"]]
-    assert len(originals) == 200
+    assert len([r for r in rows if r["counterfactual_do"] == "nothing"]) == 180
+    assert len(rows_of(tmp_path / "new", "validation")) == 20
     for row in rows:
-        assert (tmp_path / "new" / row["file_name"]).is_file()
-        if row["counterfactual_of"]:
+        assert (tmp_path / "new" / "train" / row["file_name"]).is_file()
+        if row["counterfactual_do"] != "nothing":
             i = dataset.files.index(row["counterfactual_of"])
-            assert row["split"] == "train"
             assert row["counterfactual_do"] == f"Top={row['Top']}"
-            assert row["counterfactual_strength"] == "1"
+            assert row["counterfactual_strength"] == "1.0"
             assert 0.5 < float(row["counterfactual_confidence"]) <= 1
             assert int(row["Top"]) == 1 - dataset.labels[i, 0]
             assert [int(row[n]) for n in NAMES[1:]] == dataset.labels[i, 1:].tolist()
+
+
+@pytest.mark.slow
+def test_hugging_face_reads_it(
+    dataset: AttributeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_OFFLINE", True)
+    found = balanced(dataset, tmp_path / "new")
+    read = datasets.load_dataset(
+        "imagefolder", data_dir=str(tmp_path / "new"), cache_dir=str(tmp_path / "cache")
+    )
+    assert {name: len(part) for name, part in read.items()} == {
+        "train": 180 + found.added,
+        "validation": 20,
+    }
+    assert {"Top", "Bottom", "Left", "counterfactual_of"} <= set(read["train"].column_names)
 
 
 def test_a_judge_can_be_asked_to_be_sure(dataset: AttributeDataset, tmp_path: Path) -> None:
     lenient = balanced(dataset, tmp_path / "a")
     strict = balanced(dataset, tmp_path / "b", confidence=0.99999)
     assert strict.added < lenient.added
-    confident = [float(r["counterfactual_confidence"]) for r in rows_of(tmp_path / "b")[200:]]
+    confident = [float(r["counterfactual_confidence"]) for r in rows_of(tmp_path / "b")[180:]]
     assert all(c >= 0.9999 for c in confident)
 
 
 def test_attributes_that_exclude_the_new_one_are_switched_off(tmp_path: Path) -> None:
     data = replace(halves(200), exclusive=(("Top", "Left"),))
     balanced(data, tmp_path / "new")
-    made = [r for r in rows_of(tmp_path / "new") if r["counterfactual_of"]]
+    made = [r for r in rows_of(tmp_path / "new") if r["counterfactual_do"] != "nothing"]
+    assert made
     for row in made:
         if row["Top"] == "1":
             assert row["Left"] == "0"
@@ -265,7 +282,7 @@ def test_a_broken_run_goes_on_and_ends_with_the_same_files(
 
     with pytest.raises(Killed):
         balanced(dataset, tmp_path / "broken", model=Breaking())
-    assert not (tmp_path / "broken" / "metadata.csv").exists()
+    assert not (tmp_path / "broken" / "train" / "metadata.csv").exists()
     with (tmp_path / "broken" / "journal.jsonl").open("a") as journal:
         journal.write('{"cell": 1, "tri')  # cut off in the middle of a line
     balanced(dataset, tmp_path / "broken")
@@ -369,15 +386,15 @@ def test_a_folder_is_balanced_by_command(photos: Path, capsys: pytest.CaptureFix
     assert done.code == 0, done.err
     (found,) = done.objects
     assert found["added"] > 0
-    linked = Path("new/originals/sub/0.png")
+    linked = Path("new/train/originals/sub/0.png")
     assert linked.is_symlink()
     assert linked.resolve() == (photos / "sub/0.png").resolve()
     assert cli(*words, "copies", "--originals", "copy").code == 0
-    copied = Path("copies/originals/sub/0.png")
+    copied = Path("copies/train/originals/sub/0.png")
     assert not copied.is_symlink()
     assert copied.read_bytes() == (photos / "sub/0.png").read_bytes()
     assert cli(*words, "alone", "--originals", "none").code == 0
-    assert not Path("alone/originals").exists()
+    assert not Path("alone/train/originals").exists()
     assert len(rows_of(Path("alone"))) == found["added"]
     assert "lies in the source" in cli.refused(*words, "photos/new")
     assert "no judge to filter by" in cli.refused(*(w for w in words if w != "--unfiltered"), "x")
@@ -399,9 +416,9 @@ def test_drawn_pictures_are_written_and_their_truth_is_in_the_table(
     assert found.added
     data = cdvae_gan.open_dataset(source, size=64)
     assert data.truth is not None
-    for row in rows_of(tmp_path / "new")[40:]:
+    for row in rows_of(tmp_path / "new")[32:]:
         i = data.files.index(row["counterfactual_of"])
-        with Image.open(tmp_path / "new" / row["file_name"]) as image:
+        with Image.open(tmp_path / "new" / "train" / row["file_name"]) as image:
             assert np.array_equal(np.asarray(image), data.truth(i, {"Hat": int(row["Hat"])}))
 
 

@@ -1,10 +1,11 @@
 """Write a data set with the counterfactuals that it lacks, as an ImageFolder.
 
-    NEW/metadata.csv         file_name, split, every attribute, and where an image comes from
-    NEW/originals/…          the images of the source, linked or copied
-    NEW/counterfactuals/…    PNG at the model's resolution
-    NEW/augment.json         what was asked, and what became of it
-    NEW/journal.jsonl        what was made and refused, chunk by chunk
+    NEW/train/metadata.csv         file_name, every attribute, and where an image comes from
+    NEW/train/originals/…          the images of the source, linked or copied
+    NEW/train/counterfactuals/…    PNG at the model's resolution
+    NEW/validation/…, NEW/test/…   likewise, without counterfactuals
+    NEW/augment.json               what was asked, and what became of it
+    NEW/journal.jsonl              what was made and refused, chunk by chunk
 
 Validation and test images come along and are never edited. `cdvae_gan.open_dataset` reads the
 result, and so does ``datasets.load_dataset("imagefolder", …)``. Images pass by in chunks, so memory
@@ -32,7 +33,7 @@ from cdvae_gan import __version__
 from cdvae_gan.balancing.filter import Filter
 from cdvae_gan.balancing.journal import Chunk, Journal, Made
 from cdvae_gan.balancing.plan import Cell, Edit, Plan, make_plan
-from cdvae_gan.data.dataset import UNKNOWN, AttributeDataset
+from cdvae_gan.data.dataset import SPLITS, UNKNOWN, AttributeDataset
 from cdvae_gan.data.folder import FILE_COLUMN, PROVENANCE
 from cdvae_gan.data.open import open_dataset
 from cdvae_gan.errors import InputError, unknown_name
@@ -186,7 +187,7 @@ def augment(
         if not state["complete"]:
             _make(work, progress)
             _write_originals(work, originals)
-            _write_table(work, originals)
+            _write_tables(work, originals)
         result = _counted(work, originals)
         done = {"settings": settings, "complete": True, "result": result.to_dict()}
         _write(folder / _STATE, json.dumps(done, indent=2) + "\n")
@@ -256,7 +257,7 @@ def _claim(folder: Path, settings: dict[str, Any], overwrite: bool) -> dict[str,
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and is no augmentation: choose a new folder")
     try:
-        (folder / _MADE).mkdir(parents=True)
+        (folder / "train" / _MADE).mkdir(parents=True)
         state = {"settings": settings, "complete": False}
         _write(path, json.dumps(state, indent=2) + "\n")
     except OSError as error:
@@ -266,9 +267,11 @@ def _claim(folder: Path, settings: dict[str, Any], overwrite: bool) -> dict[str,
 
 def _clear(folder: Path) -> None:
     """Remove what an augmentation wrote, and nothing else."""
-    for name in (_MADE, _ORIGINALS):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in (_TABLE, _JOURNAL, _STATE):
+    for split in SPLITS:
+        for name in (_MADE, _ORIGINALS):
+            shutil.rmtree(folder / split / name, ignore_errors=True)
+        (folder / split / _TABLE).unlink(missing_ok=True)
+    for name in (_JOURNAL, _STATE):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -337,7 +340,7 @@ def _edited(
 
 def _name(work: _Work, row: int, attribute: str, value: int) -> str:
     stem = PurePosixPath(work.train.files[row]).stem
-    return f"{_MADE}/{row:07d}-{_plain(stem)}-{_plain(attribute)}-{value}.png"
+    return f"train/{_MADE}/{row:07d}-{_plain(stem)}-{_plain(attribute)}-{value}.png"
 
 
 def _plain(text: str) -> str:
@@ -371,36 +374,42 @@ def _write_originals(work: _Work, originals: Originals) -> None:
 def _original(data: AttributeDataset, i: int) -> str:
     name = data.files[i]
     known = PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES and data.file(i) is not None
-    return f"{_ORIGINALS}/{name if known else f'{name}.png'}"
+    return f"{data.splits[i]}/{_ORIGINALS}/{name if known else f'{name}.png'}"
 
 
-def _write_table(work: _Work, originals: Originals) -> None:
-    partial = work.folder / f".{_TABLE}.partial"
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([FILE_COLUMN, "split", *work.data.attributes, *_COLUMNS])
-        if originals != "none":
-            for i in range(len(work.data)):
-                values = _words(work.data.labels[i])
-                split = str(work.data.splits[i])
-                writer.writerow([_original(work.data, i), split, *values, "", "", "", ""])
-        writer.writerows(_made_rows(work))
-    partial.replace(work.folder / _TABLE)
+def _write_tables(work: _Work, originals: Originals) -> None:
+    data = work.data
+    for split in SPLITS:
+        rows: list[int] = np.flatnonzero(data.splits == split).tolist()
+        rows = rows if originals != "none" else []
+        if split != "train" and not rows:
+            continue
+        folder = work.folder / split
+        partial = folder / f".{_TABLE}.partial"
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow([FILE_COLUMN, *data.attributes, *_COLUMNS])
+            for i in rows:
+                name = _original(data, i).removeprefix(f"{split}/")
+                # Nothing was done to it, in columns of one type throughout the data set.
+                writer.writerow(
+                    [name, *_words(data.labels[i]), data.files[i], "nothing", "0.0", ""]
+                )
+            if split == "train":
+                writer.writerows(_made_rows(work))
+        partial.replace(folder / _TABLE)
 
 
 def _made_rows(work: _Work) -> Iterator[list[str]]:
     for chunk in work.journal:
         for one in chunk.made:
-            labels = _relabelled(work.train, one)
-            sure = "" if one.confidence is None else f"{one.confidence:g}"
             yield [
-                one.file,
-                "train",
-                *_words(labels),
+                one.file.removeprefix("train/"),
+                *_words(_relabelled(work.train, one)),
                 work.train.files[one.row],
                 f"{one.attribute}={one.value}",
-                f"{work.strength:g}",
-                sure,
+                f"{float(work.strength)}",
+                "" if one.confidence is None else f"{one.confidence:g}",
             ]
 
 
