@@ -31,6 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -67,7 +68,7 @@ class Task:
     model: str
     judges: tuple[str, ...]
     size: int
-    edit: str
+    edit: Literal["target", "group", "both"]
 
 
 @dataclass(frozen=True)
@@ -304,7 +305,7 @@ def counts(part: Part) -> str:
     return ", ".join(f"t{c // 2}g{c % 2} {n:,}" for c, n in enumerate(sizes))
 
 
-def show(correct: dict[str, npt.NDArray[np.bool_]], part: Part) -> dict[str, object]:
+def show(correct: dict[str, npt.NDArray[np.bool_]], part: Part) -> dict[str, Any]:
     """Average and worst-group accuracy of every method, and how the best compares."""
     methods = tuple(correct)
     worst = worst_of(correct, part)
@@ -358,7 +359,8 @@ def worst_difference(
 
     def statistic(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         worst = np.nanmin(t[..., 0] / t[..., 1], axis=-1)
-        return worst[..., 0] - worst[..., 1]
+        less: npt.NDArray[np.float64] = worst[..., 0] - worst[..., 1]
+        return less
 
     found = estimates(grouped(sums, groups_of(part.data)), statistic, len(part.data))
     result: Estimate = found.item()
