@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cdvae_gan import CDVAEGAN, InputError, ModelConfig
-from cdvae_gan.counterfactual import abduct, act, parse_do, transport
+from cdvae_gan import CDVAEGAN, InputError, ModelConfig, action
+from cdvae_gan.action import FLIP, LEAVE
+from cdvae_gan.counterfactual import abduct, act, parse_do, present, transport
 from cdvae_gan.images import to_float
 from cdvae_gan.networks.decoder import Drawing
 
@@ -74,6 +77,37 @@ def test_no_label_is_needed_and_a_label_wins_over_what_is_read(
     assert torch.equal(told.a[:, 0], given[:, 0])
     assert torch.equal(told.a[:, 1:], read.a[:, 1:])
     assert torch.equal(told.probabilities[:, 0], given[:, 0])
+
+
+def test_what_is_asked_is_there_already_only_where_the_model_is_sure_of_it() -> None:
+    probabilities = torch.tensor([[0.05, 0.4, 0.6, 0.95]])
+    off, on, between = (torch.full((4,), v) for v in (0.0, 1.0, 0.5))
+    assert present(probabilities, None, 0.9).tolist() == [[0, 0, 1, 1]]
+    assert present(probabilities, off, 0.9).tolist() == [[0, 1, 1, 1]]
+    assert present(probabilities, on, 0.9).tolist() == [[0, 0, 0, 1]]
+    assert present(probabilities, between, 0.9).tolist() == [[0, 0, 1, 1]]
+    for code in (torch.full((4,), LEAVE), torch.full((4,), FLIP)):
+        assert present(probabilities, code, 0.9).tolist() == [[0, 0, 1, 1]]
+    assert present(probabilities, off, 0.5).tolist() == [[0, 0, 1, 1]], "½ asks for no more"
+    again = action.present(probabilities.numpy(), off.numpy(), 0.9)
+    assert again.tolist() == [[0, 1, 1, 1]], "arrays are read as tensors are"
+
+
+def test_a_doubtful_attribute_can_be_taken_off_and_a_sure_absence_is_left_alone(
+    model: CDVAEGAN, x: torch.Tensor
+) -> None:
+    doubtful, sure = deepcopy(model), deepcopy(model)
+    with torch.no_grad():
+        for network, certainty in ((doubtful, 1.0), (sure, 0.5)):
+            network.config = replace(network.config, certainty=certainty)
+    read = sure.counterfactual(x, {}).before[:, 0]
+    absent = (read < 0.5).nonzero()[:, 0]
+    assert len(absent), "the fixture must have a photo without the attribute"
+    same = sure.counterfactual(x, {"Smile": 0}).images[absent]
+    assert torch.equal(same, x[absent])
+    moved = doubtful.counterfactual(x, {"Smile": 0})
+    assert (moved.images[absent] != x[absent]).flatten(1).any(dim=1).all()
+    assert torch.equal(doubtful.counterfactual(x, {}).images, x), "doing nothing stays nothing"
 
 
 def flat(*columns: float) -> torch.Tensor:

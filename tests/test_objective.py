@@ -71,9 +71,22 @@ def test_attributes_intervened_on_count_twice() -> None:
     logits, target = torch.zeros(1, 2), torch.ones(1, 2)
     changed = torch.tensor([[True, False]])
     expected = math.log(2) * 3 / 2
-    assert float(objective.attribute_effect(logits, target, changed)) == pytest.approx(expected)
-    emphasised = objective.attribute_effect(logits, target, changed, emphasis=4.0)
+    assert float(
+        objective.attribute_effect(logits, target, changed, torch.full((2,), 0.5))
+    ) == pytest.approx(expected)
+    emphasised = objective.attribute_effect(
+        logits, target, changed, torch.full((2,), 0.5), emphasis=4.0
+    )
     assert float(emphasised) == pytest.approx(math.log(2) * 6 / 2)
+
+
+def test_a_critic_must_see_evidence_against_a_rare_attribute_not_only_that_it_is_rare() -> None:
+    prior = torch.tensor([0.04])
+    taken_off, changed = torch.zeros(1, 1), torch.ones(1, 1, dtype=torch.bool)
+    undecided = objective.attribute_effect(prior.logit()[None], taken_off, changed, prior)
+    assert float(undecided) == pytest.approx(2 * math.log(2)), "the prior alone is no evidence"
+    against = objective.attribute_effect(prior.logit()[None] - 3, taken_off, changed, prior)
+    assert float(against) < 0.1
 
 
 def test_branch_logits_picks_each_samples_own_channel() -> None:

@@ -14,7 +14,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from cdvae_gan.evaluation.edits import set_attribute
+from cdvae_gan.action import exclusions
+from cdvae_gan.config import ModelConfig
+from cdvae_gan.counterfactual import act_by_code, present
+from cdvae_gan.evaluation.edits import setting
 
 __all__ = ["Redrawing"]
 
@@ -48,12 +51,14 @@ class Redrawing:
     def __call__(
         self, x: Tensor, attribute: str | None, target: Tensor | None, strength: float = 1.0
     ) -> Tensor:
-        there = (self.read(x) > 0.5).float()
-        asked = there
+        code = None
         if attribute is not None and target is not None:
-            asked = set_attribute(
-                there, attribute, target, self.attributes, self.exclusive, strength
-            )
+            code = setting(attribute, target, self.attributes)
+        there = present(self.read(x), code, ModelConfig.certainty)
+        asked = there
+        if code is not None:
+            rules = torch.from_numpy(exclusions(self.attributes, self.exclusive))
+            asked = act_by_code(there, code, rules, strength)
         drawn = self.redraw(x, there, asked)
         if not self.detail:
             return drawn.clamp(-1, 1)

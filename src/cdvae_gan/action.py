@@ -25,6 +25,7 @@ __all__ = [
     "kappa",
     "label_table",
     "parse_do",
+    "present",
     "sentences",
 ]
 
@@ -105,6 +106,15 @@ def codes(values: Values, attributes: Sequence[str]) -> NDArray[np.float32]:
     for name, value in values.items():
         code[attributes.index(name)] = FLIP if isinstance(value, str) else value
     return code
+
+
+def present(
+    probabilities: NDArray[np.float32], code: NDArray[np.float32], certainty: float
+) -> NDArray[np.float32]:
+    """As :func:`cdvae_gan.counterfactual.present`, for arrays."""
+    told = (code >= 0) & (code <= 1)
+    threshold = np.where(told, (1 - certainty) + (2 * certainty - 1) * code, 0.5)
+    return (probabilities > threshold.astype(np.float32)).astype(np.float32)
 
 
 def exclusions(

@@ -34,6 +34,8 @@ class ModelConfig:
     """Groups of attributes of which at most one is 1"""
     detail: float = 1.0
     """κ, where the caller of ``counterfactual`` does not say"""
+    certainty: float = 0.9
+    """c: how sure q(a|x) must be that what an intervention asks for is there already; ½ to 1"""
     scale: float | None = None
     """s of p(x|z,u,a); None to learn it"""
 
@@ -58,6 +60,8 @@ class ModelConfig:
             )
         if not all(0 <= p <= 1 for p in self.prior) or not 0 <= self.detail <= 1:
             raise InputError("prior frequencies and detail must lie in [0, 1]")
+        if not 0.5 <= self.certainty <= 1:
+            raise InputError(f"certainty must lie in [0.5, 1], not {self.certainty}")
         if self.scale is not None and not self.scale > 0:
             raise InputError(f"scale must be positive, not {self.scale}")
         for name in (n for group in self.exclusive for n in group):

@@ -1,10 +1,14 @@
 """Counterfactuals by abduction, action and prediction (Pearl), for tensors, pictures and files.
 
-    abduction    z = μ(x), u = μ_u(x);  a = 1[α(x) > ½] or the given label;  ε = x − G(z, u, a)
+    abduction    z = μ(x), u = μ_u(x);  a = 1[α(x) > t] or the given label;  ε = x − G(z, u, a)
+                 t = ½; 1 − c where do says 0, c where do says 1
     action       a′ = do(a; S = s), s in {0, 1}, a strength in between, or "flip"
     prediction   x′ = clip((1 − κ) G(z, u, a′) + κ (x + g (G(z, u, a′) − G(z, u, a) − m ε)))
                  m  = 1 − exp(−Σ_c |M_c(a′) − M_c(a)|), 0 for a model without a mask
                  g  = 1 − exp(−(Σ_c |N_c(a′) − N_c(a)|)²), 1 for a model without a gate
+
+c is ``certainty``: what an intervention asks for is taken to be there already only where the model
+is sure of it. Else a moustache that is read with α = .4 could not be taken off.
 
 κ is ``detail``; without mask and gate this is G(z, u, a′) + κ ε. The gate says where the photo may
 change at all, the mask where its own detail must go. Where nothing changes, G, M and N cancel, and
@@ -45,6 +49,7 @@ __all__ = [
     "Labels",
     "Transport",
     "abduct",
+    "abduct_for",
     "act",
     "act_by_code",
     "as_batch",
@@ -53,6 +58,7 @@ __all__ = [
     "move",
     "parse_do",
     "predict",
+    "present",
     "transport",
 ]
 
@@ -134,21 +140,51 @@ def _sharp_opening(factual: Tensor, counterfactual: Tensor) -> Tensor:
     return 1 - torch.exp(-total.square())
 
 
-def abduct(model: CDVAEGAN, x: Tensor, labels: Tensor | None = None) -> Abduction:
+def abduct(
+    model: CDVAEGAN, x: Tensor, labels: Tensor | None = None, code: Tensor | None = None
+) -> Abduction:
     """Infer the latents of images.
 
     Args:
         model: The model.
         x: ``(B, 3, H, W)`` in [−1, 1].
         labels: ``(B, K)`` with 0, 1 or −1 for unknown; None where nothing is known.
+        code: ``(K,)`` or ``(B, K)``, the intervention to come, see :mod:`cdvae_gan.action`; None
+            for none.
     """
     e = model.encoder(x)
     probabilities = e.a_logits.sigmoid()
     if labels is not None:
         probabilities = torch.where(labels >= 0, labels.to(probabilities), probabilities)
-    a = (probabilities > 0.5).float()
+    a = present(probabilities, code, model.config.certainty)
     drawing = model.decoder(e.z_mean, a, e.u_mean)
     return Abduction(e.z_mean, e.u_mean, a, probabilities, drawing)
+
+
+def present(probabilities: Tensor, code: Tensor | None, certainty: float) -> Tensor:
+    """What is taken to be there, in view of what is asked.
+
+    Args:
+        probabilities: ``(B, K)``: α(x).
+        code: ``(K,)`` or ``(B, K)``: the intervention to come; None for none.
+        certainty: c; for a value s between 0 and 1 the threshold lies between 1 − c and c.
+
+    Returns:
+        a, ``(B, K)`` in {0, 1}.
+    """
+    if code is None:
+        return (probabilities > 0.5).float()
+    told = (code >= 0) & (code <= 1)
+    threshold = torch.where(told, (1 - certainty) + (2 * certainty - 1) * code, 0.5)
+    return (probabilities > threshold).float()
+
+
+def abduct_for(model: CDVAEGAN, found: Abduction, code: Tensor) -> Abduction:
+    """An abduction made without an intervention in mind, as this intervention needs it."""
+    a = present(found.probabilities, code, model.config.certainty)
+    if torch.equal(a, found.a):
+        return found
+    return found._replace(a=a, drawing=model.decoder(found.z, a, found.u))
 
 
 def act(
@@ -263,12 +299,14 @@ def explain(
     x, names = as_batch(images, model.image_size)
     labels = as_labels(attributes, len(x), model.attributes)
     device = next(model.parameters()).device
+    values = checked(do, model.attributes, model.config.exclusive, strength)
+    code = torch.from_numpy(codes(values, model.attributes)).to(device)
     parts = []
     resolved: list[str] = []
     for start in range(0, len(x), _BATCH):
         chunk = x[start : start + _BATCH].to(device, memory_format=torch.channels_last)
         known = None if labels is None else labels[start : start + _BATCH].to(device)
-        found = abduct(model, chunk, known)
+        found = abduct(model, chunk, known, code)
         action = act(found.a, do, model.attributes, model.config.exclusive, strength)
         drawn, mask = predict(model, chunk, found, action.a, detail)
         after = model.encoder(drawn).a_logits.sigmoid()

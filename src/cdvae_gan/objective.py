@@ -152,19 +152,23 @@ def known_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def attribute_effect(
-    logits: Tensor, target: Tensor, changed: Tensor, emphasis: float = 1.0
+    logits: Tensor, target: Tensor, changed: Tensor, prior: Tensor, emphasis: float = 1.0
 ) -> Tensor:
     """How far a critic is from reading the asked attributes off an image.
 
-    Binary cross-entropy, a mean over attributes where those intervened on count for more.
+    Binary cross-entropy, a mean over attributes where those intervened on count for more. What
+    counts is the evidence that the critic sees, its log-odds less those of the prior (Menon et al.
+    2021): else half of those who have a rare attribute would pass for having lost it.
 
     Args:
         logits: ``(B, K)``, the critic's reading.
         target: ``(B, K)`` in [0, 1], what was asked.
         changed: ``(B, K)``, true where the intervention changed the value.
+        prior: ``(K,)``, the frequencies of the attributes where the critic learns.
         emphasis: How much more those count: 1 + emphasis against 1.
     """
-    loss = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    evidence = logits - prior.logit()
+    loss = F.binary_cross_entropy_with_logits(evidence, target, reduction="none")
     return (loss * (1 + emphasis * changed.float())).mean()
 
 

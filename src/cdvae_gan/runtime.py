@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdvae_gan.action import Do, checked, codes, kappa, label_table, sentences
+from cdvae_gan.action import Do, checked, codes, kappa, label_table, present, sentences
 from cdvae_gan.config import ModelConfig
 from cdvae_gan.errors import InputError
 from cdvae_gan.images import ImageLike, check_batch, floats, squares
@@ -111,7 +111,7 @@ class OnnxModel:
                 strength=np.full(len(part), strength, np.float32),
                 detail=np.full(len(part), detail, np.float32),
             )
-            a = (answer["before"] > 0.5).astype(np.float32)
+            a = present(answer["before"], code, self.config.certainty)
             said = sentences(a, values, names, exclusive)
             resolved += [sentence for sentence in said if sentence not in resolved]
             answers.append(answer)

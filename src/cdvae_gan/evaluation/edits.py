@@ -18,7 +18,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cdvae_gan.counterfactual import Abduction, abduct, act, predict
+from cdvae_gan.action import LEAVE, exclusions
+from cdvae_gan.counterfactual import Abduction, abduct, abduct_for, act_by_code, predict
 from cdvae_gan.data.cache import digest
 from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
@@ -33,7 +34,7 @@ __all__ = [
     "TruthEditor",
     "as_pictures",
     "editor_on",
-    "set_attribute",
+    "setting",
 ]
 
 TRUTH = "truth"
@@ -53,31 +54,25 @@ class Editor(Protocol):
         """Counterfactuals ``(B, 3, H, W)`` in [−1, 1]; ``attribute`` None is do(nothing)."""
 
 
-def set_attribute(
-    a: Tensor,
-    attribute: str,
-    target: Tensor,
-    attributes: Sequence[str],
-    exclusive: Sequence[Sequence[str]] = (),
-    strength: float = 1.0,
-) -> Tensor:
-    """a′ ``(B, K)``, where each image is asked for a value of its own.
+def setting(attribute: str, target: Tensor, attributes: Sequence[str]) -> Tensor:
+    """The intervention that asks each image for a value of its own, see :mod:`cdvae_gan.action`.
 
     Args:
-        a: ``(B, K)`` in {0, 1}: what is there.
         attribute: Which to set.
         target: ``(B,)`` in {0, 1}: its new values.
         attributes: The K names.
-        exclusive: As in :func:`cdvae_gan.counterfactual.act`.
-        strength: How far to go, in [0, 1].
+
+    Returns:
+        Codes, ``(B, K)``.
 
     Raises:
         InputError: For an unknown name.
     """
     if attribute not in attributes:
         raise unknown_name("attribute", attribute, attributes)
-    on, off = (act(a, {attribute: v}, attributes, exclusive, strength).a for v in (1.0, 0.0))
-    return torch.where(target[:, None] > 0.5, on, off)
+    code = torch.full((len(target), len(attributes)), LEAVE, device=target.device)
+    code[:, attributes.index(attribute)] = target.float()
+    return code
 
 
 ModelLike = str | os.PathLike[str] | CDVAEGAN | Editor
@@ -125,6 +120,8 @@ class ModelEditor:
     def __init__(self, model: CDVAEGAN, detail: float | None = None) -> None:
         self.model = model
         self.detail = model.config.detail if detail is None else detail
+        rules = exclusions(model.attributes, model.config.exclusive)
+        self._rules = torch.from_numpy(rules)
         self._seen: list[tuple[Tensor, Tensor, Abduction]] = []
 
     @property
@@ -145,8 +142,9 @@ class ModelEditor:
         moved, found = self._abducted(x)
         a = found.a
         if attribute is not None and target is not None:
-            names, exclusive = model.attributes, model.config.exclusive
-            a = set_attribute(a, attribute, target.to(a.device), names, exclusive, strength)
+            code = setting(attribute, target.to(a.device), model.attributes)
+            found = abduct_for(model, found, code)
+            a = act_by_code(found.a, code, self._rules.to(a.device), strength)
         return predict(model, moved, found, a, self.detail)[0].to(x.device)
 
     def abduction(self, x: Tensor) -> Abduction:

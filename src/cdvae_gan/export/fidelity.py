@@ -1,6 +1,6 @@
 """How near an exported file is to the model: in its numbers, and in what a judge says of its edits.
 
-Images where a reading lies within `_TIE` of ½ are left out of the comparison of numbers: rounding
+Images where a reading lies within `_TIE` of its threshold are left out of the comparison of numbers: rounding
 alone may put such an attribute on one side or the other, and with it everything that is drawn.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cdvae_gan.action import FLIP, LEAVE, codes
+from cdvae_gan.action import FLIP, LEAVE, codes, present
 from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.bootstrap import Estimate
@@ -122,7 +122,11 @@ def differences(model: CDVAEGAN, session: Answers, inputs: Arrays) -> Difference
         {name: np.concatenate([pair[i][name] for pair in answers]) for name in OUTPUTS}
         for i in (0, 1)
     )
-    sure = (np.abs(expected["before"] - 0.5) > _TIE).all(axis=1)
+    certainty, tie = model.config.certainty, np.float32(_TIE)
+    low, high = (
+        present(expected["before"] + shift, inputs["do"], certainty) for shift in (-tie, tie)
+    )
+    sure = (low == high).all(axis=1)
     if not sure.any():
         raise InputError("nothing to compare: the model reads every attribute as undecided")
     gaps = {name: np.abs(found[name] - expected[name])[sure] for name in OUTPUTS}

@@ -74,7 +74,7 @@ class CounterfactualGraph(nn.Module):
         self, image: Tensor, labels: Tensor, do: Tensor, strength: Tensor, detail: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Inputs and outputs are those of `INPUTS` and `OUTPUTS`, in their order."""
-        found = abduct(self.model, image, labels)
+        found = abduct(self.model, image, labels, do)
         a = act_by_code(found.a, do, self.rules, strength[:, None])
         drawn, mask = predict(self.model, image, found, a, detail[:, None, None, None])
         after = self.model.encoder(drawn).a_logits.sigmoid()

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from cdvae_gan.action import LEAVE, exclusions
+from cdvae_gan.action import LEAVE, exclusions, present
 from cdvae_gan.counterfactual import Abduction, act_by_code, move
 from cdvae_gan.errors import InputError
 from cdvae_gan.export.fidelity import Difference, differences, trials
@@ -126,12 +126,13 @@ class _Pair:
     encoder: Session
     decoder: Session
     channels: int
+    certainty: float
 
     def run(self, **inputs: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         image, labels = inputs["image"], inputs.pop("labels")
         e = self.encoder.run(image=image)
         before = np.where(labels >= 0, labels, e.pop("before"))
-        known = {**inputs, **e, "a": (before > 0.5).astype(np.float32)}
+        known = {**inputs, **e, "a": present(before, inputs["do"], self.certainty)}
         blank = np.zeros((len(image), self.channels, *image.shape[2:]), np.float32)
         nothing = {**known, "do": np.full_like(known["do"], LEAVE), "drawing": blank}
         drawing = self.decoder.run(**nothing)["drawn"]
@@ -179,6 +180,7 @@ def export_web(
             "attributes": model.attributes,
             "size": model.image_size,
             "detail": model.config.detail,
+            "certainty": model.config.certainty,
             "frame": FRAME,
             "eyes": _middles(aligned_face(Image.new("RGB", (FRAME, FRAME))).eyes),
             "align": align,
@@ -234,7 +236,8 @@ def _graphs(model: CDVAEGAN, folder: Path) -> Difference:
         files = {part: folder / f"{part}.onnx" for part in parts}
         for part, proto in parts.items():
             files[part].write_bytes(in_precision(proto, precision).SerializeToString())
-        pair = _Pair(Session(files["encoder"]), Session(files["decoder"]), channels)
+        sessions = Session(files["encoder"]), Session(files["decoder"])
+        pair = _Pair(*sessions, channels, model.config.certainty)
         found = differences(model, pair, tried)
         if not found.exact or (precision == "float32" and not found.largest <= TOLERANCE):
             raise RuntimeError(f"the page's graphs differ from the model by {found.largest:.2g}")

@@ -299,7 +299,11 @@ class TrainingModule(lightning.LightningModule):
                 ),
                 "adversarial": objective.generator_loss(_unconditional(verdict), c.gan_loss),
                 "attribute_d": objective.attribute_effect(
-                    verdict.attributes, drawn.asked, drawn.changed, c.emphasis
+                    verdict.attributes,
+                    drawn.asked,
+                    drawn.changed,
+                    self.batch_prevalence,
+                    c.emphasis,
                 ),
                 "edit": (drawn.counterfactual - drawn.x).abs().mean(),
                 "mask": drawn.mask.mean(),
@@ -315,7 +319,7 @@ class TrainingModule(lightning.LightningModule):
             if c.weights.attribute_e or c.weights.consistency:
                 read, z_fake = self._reread(fake)
                 terms["attribute_e"] = objective.attribute_effect(
-                    read, drawn.asked, drawn.changed, c.emphasis
+                    read, drawn.asked, drawn.changed, self.batch_prevalence, c.emphasis
                 )
             if c.weights.consistency:
                 made = len(fake) - c.mixture.counts(len(fake))[3]

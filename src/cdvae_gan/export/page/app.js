@@ -231,11 +231,11 @@ async function edit() {
   if (!found) return;
   const [strength, detail] = settings();
   const start = performance.now();
-  const { images, mask, asked } = await model.edit(found, [codes], strength, detail);
+  const { images, mask, asked, a } = await model.edit(found, [codes], strength, detail);
   const ran = performance.now() - start;
   // At the model's own detail nothing is nothing, even where a model does not keep all of it.
   const kept = detail === 1 || detail === model.detail;
-  const nothing = kept && asked.every((v, k) => v === found.a[k]);
+  const nothing = kept && asked.every((v, k) => v === a[k]);
   const where = { data: mask, width: model.size, height: model.size };
   change = nothing ? undefined : changeOf(face, toFields(images, model.size), where, detail);
   const shown = change ? pasted(photo.shown, toFrameShown(), change, true) : photo.shown;

@@ -56,29 +56,48 @@ export class Model {
     const image = this.#images(x, 1);
     const e = await this.encoder.run({ image });
     const before = e.before.data;
-    const a = Float32Array.from(before, (p) => (p > 0.5 ? 1 : 0));
     const [, channels] = this.decoder.inputMetadata.find((m) => m.name === "drawing").shape;
+    const nothing = new Float32Array(before.length).fill(LEAVE);
     const found = {
       x,
       before,
-      a,
+      a: this.#present(before, nothing),
       z: e.z.data,
       u: e.u?.data,
       drawing: new Float32Array(channels * this.size ** 2),
     };
-    const nothing = new Float32Array(a.length).fill(LEAVE);
-    found.drawing = (await this.#decode(found, [nothing], 1, 1)).drawn.data;
+    found.drawing = (await this.#decode([found], [nothing], 1, 1)).drawn.data;
     return found;
   }
 
   /** Counterfactuals of one image, one for each intervention of K codes. */
   async edit(found, interventions, strength, detail) {
-    const out = await this.#decode(found, interventions, strength, detail);
+    const from = await Promise.all(interventions.map((codes) => this.#from(found, codes)));
+    const out = await this.#decode(from, interventions, strength, detail);
     return {
       images: out.counterfactual.data,
       mask: out.mask.data,
       asked: out.asked.data,
+      a: from[0].a,
     };
+  }
+
+  /** What is taken to be there: what is asked for only where the model is sure of it. */
+  #present(before, codes) {
+    const c = this.certainty;
+    return Float32Array.from(before, (p, k) => {
+      const told = codes[k] >= 0 && codes[k] <= 1;
+      return p > (told ? 1 - c + (2 * c - 1) * codes[k] : 0.5) ? 1 : 0;
+    });
+  }
+
+  /** What was found, as an intervention needs it: another a has another drawing. */
+  async #from(found, codes) {
+    const a = this.#present(found.before, codes);
+    if (a.every((v, k) => v === found.a[k])) return found;
+    const other = { ...found, a };
+    const nothing = new Float32Array(a.length).fill(LEAVE);
+    return { ...other, drawing: (await this.#decode([other], [nothing], 1, 1)).drawn.data };
   }
 
   /** Probabilities that are read off one image. */
@@ -90,20 +109,20 @@ export class Model {
     return new ort.Tensor("float32", data, [n, 3, this.size, this.size]);
   }
 
-  #decode(found, interventions, strength, detail) {
+  #decode(from, interventions, strength, detail) {
     const n = interventions.length;
-    const repeated = (data) => {
-      if (n === 1) return data;
-      const all = new Float32Array(n * data.length);
-      for (let i = 0; i < n; i++) all.set(data, i * data.length);
+    const joined = (key) => {
+      if (n === 1 || !from[0][key]) return from[0][key];
+      const all = new Float32Array(n * from[0][key].length);
+      from.forEach((found, i) => all.set(found[key], i * found[key].length));
       return all;
     };
     const rows = {
-      image: repeated(found.x),
-      z: repeated(found.z),
-      u: found.u && repeated(found.u),
-      a: repeated(found.a),
-      drawing: repeated(found.drawing),
+      image: joined("x"),
+      z: joined("z"),
+      u: joined("u"),
+      a: joined("a"),
+      drawing: joined("drawing"),
       do: Float32Array.from(interventions.flatMap((codes) => [...codes])),
       strength: new Float32Array(n).fill(strength),
       detail: new Float32Array(n).fill(detail),
