@@ -1,7 +1,8 @@
 """How near an exported file is to the model: in its numbers, and in what a judge says of its edits.
 
-Images where a reading lies within `_TIE` of its threshold are left out of the comparison of numbers: rounding
-alone may put such an attribute on one side or the other, and with it everything that is drawn.
+Images where a reading lies within `_TIE` of its threshold are left out of the comparison of
+numbers: rounding alone may put such an attribute on one side or the other, and with it everything
+that is drawn.
 """
 
 from __future__ import annotations
