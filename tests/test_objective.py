@@ -87,6 +87,9 @@ def test_a_critic_must_see_evidence_against_a_rare_attribute_not_only_that_it_is
     assert float(undecided) == pytest.approx(2 * math.log(2)), "the prior alone is no evidence"
     against = objective.attribute_effect(prior.logit()[None] - 3, taken_off, changed, prior)
     assert float(against) < 0.1
+    put_on = torch.ones(1, 1)
+    hardly = objective.attribute_effect(torch.zeros(1, 1), put_on, changed, prior)
+    assert float(hardly) == pytest.approx(2 * math.log(2)), "evidence alone does not do here"
 
 
 def test_branch_logits_picks_each_samples_own_channel() -> None:

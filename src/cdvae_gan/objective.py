@@ -156,9 +156,11 @@ def attribute_effect(
 ) -> Tensor:
     """How far a critic is from reading the asked attributes off an image.
 
-    Binary cross-entropy, a mean over attributes where those intervened on count for more. What
-    counts is the evidence that the critic sees, its log-odds less those of the prior (Menon et al.
-    2021): else half of those who have a rare attribute would pass for having lost it.
+    Binary cross-entropy, a mean over attributes where those intervened on count for more. The
+    critic must be convinced both as one who knows the prior and as one who sees the evidence alone,
+    its log-odds less those of the prior (Menon et al. 2021): the first is harder to convince that a
+    rare attribute is there, the second that it is gone. Half of those who have a rare attribute
+    would pass the first as being without it.
 
     Args:
         logits: ``(B, K)``, the critic's reading.
@@ -168,7 +170,10 @@ def attribute_effect(
         emphasis: How much more those count: 1 + emphasis against 1.
     """
     evidence = logits - prior.logit()
-    loss = F.binary_cross_entropy_with_logits(evidence, target, reduction="none")
+    harder = torch.where(
+        target > 0.5, torch.minimum(logits, evidence), torch.maximum(logits, evidence)
+    )
+    loss = F.binary_cross_entropy_with_logits(harder, target, reduction="none")
     return (loss * (1 + emphasis * changed.float())).mean()
 
 
