@@ -17,7 +17,8 @@ from sklearn.linear_model import LogisticRegression
 import cdvae_gan
 
 data = cdvae_gan.open_dataset(
-    "avatars:n=1200,seed=7,validation=0.4,confound=Glasses+Hat:0.95", size=32
+    "avatars:n=1200,seed=7,validation=0.4,confound=Glasses+Hat:0.95",
+    size=32,
 )
 train, validation = data.split("train"), data.split("validation")
 
@@ -27,14 +28,20 @@ def table(part):
     return np.asarray(part.images).reshape(len(part), -1) / 255
 
 
-glasses, hat = (data.attributes.index(name) for name in ("Glasses", "Hat"))
-classifier = LogisticRegression(C=0.01, max_iter=300).fit(table(train), train.labels[:, glasses])
+glasses, hat = (
+    data.attributes.index(name) for name in ("Glasses", "Hat")
+)
+classifier = LogisticRegression(C=0.01, max_iter=300).fit(
+    table(train), train.labels[:, glasses]
+)
 
 # %% [markdown]
 # On data like those it learned from, it looks fine:
 
 # %%
-print(f"accuracy in training {classifier.score(table(train), train.labels[:, glasses]):.2f}")
+print(
+    f"accuracy in training {classifier.score(table(train), train.labels[:, glasses]):.2f}"
+)
 
 # %% [markdown]
 # ## Ask it what would have been
@@ -52,10 +59,23 @@ def predict(images):
 
 
 found = cdvae_gan.audit(
-    predict, validation, model="truth", interventions=["Glasses", "Hat", "Beard"], limit=200
+    predict,
+    validation,
+    model="truth",
+    interventions=["Glasses", "Hat", "Beard"],
+    limit=200,
 )
 found.frame()[
-    ["intervention", "change", "low", "high", "to_yes", "to_no", "noise", "verdict"]
+    [
+        "intervention",
+        "change",
+        "low",
+        "high",
+        "to_yes",
+        "to_no",
+        "noise",
+        "verdict",
+    ]
 ].round(3)
 
 # %% [markdown]
@@ -64,22 +84,41 @@ found.frame()[
 # concluded, and what not, in words:
 
 # %%
+import textwrap
+
 for intervention, effect in found:
-    print(f"{intervention.attribute}\n  + {effect.can}\n  − {effect.cannot}\n")
+    print(intervention.attribute)
+    for mark, said in (("  + ", effect.can), ("  − ", effect.cannot)):
+        print(
+            textwrap.fill(
+                said, 76, initial_indent=mark, subsequent_indent="    "
+            )
+        )
 
 # %% [markdown]
-# It answers for the hat. The pictures of the greatest change show it:
+# It answers for the hat. Four of the avatars without and with it:
 
 # %%
 from cdvae_gan.figures import grid
 
-shown = [validation.truth(i, {"Hat": value}) for i in range(4) for value in (0, 1)]
-answers = predict(torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float() / 127.5 - 1)
+shown = [
+    validation.truth(i, {"Hat": value})
+    for i in range(4)
+    for value in (0, 1)
+]
+answers = predict(
+    torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float()
+    / 127.5
+    - 1
+)
 grid(
     [shown[0::2], shown[1::2]],
     columns=[f"avatar {i}" for i in range(4)],
     rows_labels=["do(Hat=0)", "do(Hat=1)"],
-    notes=[[f"glasses? {p:.2f}" for p in answers[start::2]] for start in (0, 1)],
+    notes=[
+        [f"glasses? {p:.2f}" for p in answers[start::2]]
+        for start in (0, 1)
+    ],
 )
 
 # %% [markdown]
@@ -91,9 +130,13 @@ grid(
 said = classifier.predict(table(validation))
 for g in (0, 1):
     for h in (0, 1):
-        rows = (validation.labels[:, glasses] == g) & (validation.labels[:, hat] == h)
+        rows = (validation.labels[:, glasses] == g) & (
+            validation.labels[:, hat] == h
+        )
         right = (said[rows] == g).mean()
-        print(f"glasses {g}, hat {h}: {right:.2f} right of {rows.sum()}")
+        print(
+            f"glasses {g}, hat {h}: {right:.2f} right of {rows.sum()}"
+        )
 
 # %% [markdown]
 # `found.save("report/")` writes one page with tables, plots and pictures, and the figures as JSON. The

@@ -21,7 +21,8 @@ import cdvae_gan
 work = Path(tempfile.mkdtemp())
 names = ["Glasses", "Hat"]
 skewed = cdvae_gan.open_dataset(
-    "avatars:n=1200,seed=7,validation=0.4,confound=Glasses+Hat:0.95", size=32
+    "avatars:n=1200,seed=7,validation=0.4,confound=Glasses+Hat:0.95",
+    size=32,
 ).select(names)
 even = skewed.split("validation")  # not skewed: here it shows
 
@@ -33,10 +34,14 @@ def table(part):
 
 def accuracies(train):
     """Of a classifier of glasses, in each of the four groups."""
-    classifier = LogisticRegression(C=0.01, max_iter=300).fit(table(train), train.labels[:, 0])
+    classifier = LogisticRegression(C=0.01, max_iter=300).fit(
+        table(train), train.labels[:, 0]
+    )
     right = classifier.predict(table(even)) == even.labels[:, 0]
     return {
-        f"glasses {g}, hat {h}": right[(even.labels == (g, h)).all(1)].mean()
+        f"glasses {g}, hat {h}": right[
+            (even.labels == (g, h)).all(1)
+        ].mean()
         for g in (0, 1)
         for h in (0, 1)
     }
@@ -55,7 +60,9 @@ for group, accuracy in before.items():
 # %%
 from cdvae_gan.evaluation.judges import train_judge
 
-others = cdvae_gan.open_dataset("avatars:n=1000,seed=11,validation=0.3", size=32).select(names)
+others = cdvae_gan.open_dataset(
+    "avatars:n=1000,seed=11,validation=0.3", size=32
+).select(names)
 judge = train_judge(others, family="svm")
 for name, quality in zip(names, judge.card.quality, strict=True):
     print(f"{name}: balanced accuracy {quality.balanced_accuracy:.2f}")
@@ -78,26 +85,42 @@ found = cdvae_gan.augment(
 print(f"{'cell':22}{'had':>6}{'added':>7}{'refused':>9}{'short':>7}")
 for cell in found.cells:
     refused = sum(cell.refused.values())
-    print(f"{cell.name:22}{cell.had:6}{cell.added:7}{refused:9}{cell.short:7}")
+    print(
+        f"{cell.name:22}{cell.had:6}{cell.added:7}{refused:9}{cell.short:7}"
+    )
 
 # %% [markdown]
 # The new folder is an ImageFolder with a table that says where each image comes from; `datasets.load_dataset` reads it
 # as well.
 
 # %%
-lines = (work / "balanced" / "train" / "metadata.csv").read_text().splitlines()
-print(lines[0], lines[-1], sep="\n")
+lines = (
+    (work / "balanced" / "train" / "metadata.csv")
+    .read_text()
+    .splitlines()
+)
+for column, value in zip(
+    lines[0].split(","), lines[-1].split(","), strict=True
+):
+    print(f"{column:28}{value}")
 
 # %%
 from cdvae_gan.figures import contact_sheet
 
-balanced = cdvae_gan.open_dataset(work / "balanced", size=32).select(names)
-made = [i for i, file in enumerate(balanced.files) if "counterfactuals" in file][
-    :: found.added // 10
-]
+balanced = cdvae_gan.open_dataset(work / "balanced", size=32).select(
+    names
+)
+made = [
+    i
+    for i, file in enumerate(balanced.files)
+    if "counterfactuals" in file
+][:: found.added // 10]
 contact_sheet(
     [balanced.images[i] for i in made[:10]],
-    captions=["glasses {}, hat {}".format(*balanced.labels[i]) for i in made[:10]],
+    captions=[
+        "glasses {}, hat {}".format(*balanced.labels[i])
+        for i in made[:10]
+    ],
     columns=5,
 )
 

@@ -17,7 +17,7 @@ import cdvae_gan
 
 model = cdvae_gan.load("celeba64")
 portrait = Image.fromarray(astronaut())
-print(", ".join(model.attributes))
+print(*model.attributes, sep="\n")
 
 # %% [markdown]
 # ## A photo of any size
@@ -41,7 +41,9 @@ edited
 # %%
 from cdvae_gan.faces import find_faces, straighten
 
-face = straighten(portrait, find_faces(portrait)[0].to_frame, model.image_size)
+face = straighten(
+    portrait, find_faces(portrait)[0].to_frame, model.image_size
+)
 result = model.counterfactual(face, do={"Smiling": 0, "Bangs": "flip"})
 result
 
@@ -54,7 +56,10 @@ result
 # %%
 print(f"{'':20}{'before':>8}{'asked':>8}{'after':>8}")
 for k, name in enumerate(result.attributes):
-    before, asked, after = (float(t[0, k]) for t in (result.before, result.asked, result.after))
+    before, asked, after = (
+        float(t[0, k])
+        for t in (result.before, result.asked, result.after)
+    )
     print(f"{name:20}{before:8.2f}{asked:8.0f}{after:8.2f}")
 
 # %% [markdown]
@@ -69,14 +74,26 @@ from cdvae_gan.figures import grid
 
 def pixels(answer):
     """uint8 (H, W, 3)."""
-    return answer.images[0].add(1).mul(127.5).round().byte().permute(1, 2, 0).numpy()
+    return (
+        answer.images[0]
+        .add(1)
+        .mul(127.5)
+        .round()
+        .byte()
+        .permute(1, 2, 0)
+        .numpy()
+    )
 
 
 strengths, details = (0.0, 0.5, 1.0), (1.0, 0.5, 0.0)
 grid(
     [
         [
-            pixels(model.counterfactual(face, {"Blond_Hair": 1}, detail, strength=s))
+            pixels(
+                model.counterfactual(
+                    face, {"Blond_Hair": 1}, detail, strength=s
+                )
+            )
             for s in strengths
         ]
         for detail in details
@@ -89,7 +106,9 @@ grid(
 # Attributes that exclude each other give way, and the result says so:
 
 # %%
-model.counterfactual(face, {"Blond_Hair": 1}, attributes={"Brown_Hair": 1, "Male": 0}).resolved
+model.counterfactual(
+    face, {"Blond_Hair": 1}, attributes={"Brown_Hair": 1, "Male": 0}
+).resolved
 
 # %% [markdown]
 # An empty intervention returns the photo itself, exactly:
@@ -104,7 +123,9 @@ bool((nothing.images == nothing.factual).all())
 # Wrong input ends with one line that says what would be right:
 
 # %%
+import textwrap
+
 try:
     model.counterfactual(face, do={"smiling": 1})
 except cdvae_gan.InputError as error:
-    print(error)
+    print(textwrap.fill(str(error), 76))

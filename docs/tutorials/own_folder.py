@@ -29,7 +29,9 @@ with (folder / "metadata.csv").open("w", newline="") as file:
     table.writerow(["file_name", *names])
     for i in range(len(drawn)):
         Image.fromarray(drawn.images[i]).save(folder / f"{i:04}.png")
-        known = [str(v) if i % 10 else "" for v in labels[i]]  # nobody labelled every tenth
+        known = [
+            str(v) if i % 10 else "" for v in labels[i]
+        ]  # nobody labelled every tenth
         table.writerow([f"{i:04}.png", *known])
 
 print("".join((folder / "metadata.csv").open().readlines()[:5]))
@@ -49,7 +51,9 @@ for split in ("train", "validation"):
     print(f"{split:10} {len(data.split(split))} images")
 for k, name in enumerate(data.attributes):
     unknown = (data.labels[:, k] < 0).mean()
-    print(f"{name:10} 1 in {data.prevalence()[k]:.0%} of the known, unknown in {unknown:.0%}")
+    print(
+        f"{name:10} 1 in {data.prevalence()[k]:.0%} of the known, unknown in {unknown:.0%}"
+    )
 
 # %%
 from cdvae_gan.figures import contact_sheet
@@ -57,7 +61,12 @@ from cdvae_gan.figures import contact_sheet
 contact_sheet(
     [data.images[i] for i in range(10)],
     captions=[
-        " ".join(n for n, v in zip(names, data.labels[i], strict=True) if v == 1) for i in range(10)
+        " ".join(
+            n
+            for n, v in zip(names, data.labels[i], strict=True)
+            if v == 1
+        )
+        for i in range(10)
     ],
     columns=5,
 )
@@ -90,7 +99,9 @@ import json
 for path in sorted((work / "run").rglob("*")):
     if path.is_file():
         print(path.relative_to(work))
-last = json.loads((work / "run" / "validation.jsonl").read_text().splitlines()[-1])
+last = json.loads(
+    (work / "run" / "validation.jsonl").read_text().splitlines()[-1]
+)
 print(
     f"\nstep {last['step']}: flips read as asked {last['val/flips_read']:.2f} (by the training's own critic)"
 )

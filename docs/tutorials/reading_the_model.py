@@ -17,7 +17,9 @@ from cdvae_gan.images import to_float, to_uint8
 
 model = cdvae_gan.load("celeba64")
 portrait = Image.fromarray(astronaut())
-face = straighten(portrait, find_faces(portrait)[0].to_frame, model.image_size)
+face = straighten(
+    portrait, find_faces(portrait)[0].to_frame, model.image_size
+)
 x = to_float(torch.from_numpy(np.array(face)).permute(2, 0, 1)[None])
 x.shape, float(x.min()), float(x.max())
 
@@ -29,7 +31,9 @@ x.shape, float(x.min()), float(x.max())
 # %%
 with torch.no_grad():
     q_z, q_a = model.encode(x)
-for name, alpha in zip(model.attributes, q_a.base_dist.probs[0], strict=True):
+for name, alpha in zip(
+    model.attributes, q_a.base_dist.probs[0], strict=True
+):
     print(f"α {name:20} {alpha:.2f} {'█' * round(20 * float(alpha))}")
 
 # %% [markdown]
@@ -38,10 +42,16 @@ for name, alpha in zip(model.attributes, q_a.base_dist.probs[0], strict=True):
 
 # %%
 mean, deviation = q_z.base_dist.loc[0], q_z.base_dist.scale[0]
-bits = (0.5 * (mean**2 + deviation**2 - 1) - deviation.log()) / torch.log(torch.tensor(2.0))
-print(f"KL(q(z|x) ‖ p(z)) = {bits.sum():.0f} bits in {len(mean)} dimensions")
+bits = (
+    0.5 * (mean**2 + deviation**2 - 1) - deviation.log()
+) / torch.log(torch.tensor(2.0))
+print(
+    f"KL(q(z|x) ‖ p(z)) = {bits.sum():.0f} bits in {len(mean)} dimensions"
+)
 for j in bits.argsort(descending=True)[:5]:
-    print(f"z{int(j):<3} {mean[j]:+.2f} ± {deviation[j]:.2f}   {bits[j]:.1f} bits")
+    print(
+        f"z{int(j):<3} {mean[j]:+.2f} ± {deviation[j]:.2f}   {bits[j]:.1f} bits"
+    )
 
 # %% [markdown]
 # `abduct` does all of this at once: z = μ(x), the spatial latent u, a = 1[α > ½], and the drawing G(z, u, a). What the
@@ -58,10 +68,18 @@ epsilon = x - drawn
 
 def cell(t):
     """``(1, C, H, W)`` in [−1, 1] as uint8 (H, W, 3)."""
-    return to_uint8(t.clamp(-1, 1))[0].expand(3, -1, -1).permute(1, 2, 0).numpy()
+    return (
+        to_uint8(t.clamp(-1, 1))[0]
+        .expand(3, -1, -1)
+        .permute(1, 2, 0)
+        .numpy()
+    )
 
 
-grid([[cell(x), cell(drawn), cell(epsilon)]], columns=["x", "G(z, u, a)", "ε (grey is 0)"])
+grid(
+    [[cell(x), cell(drawn), cell(epsilon)]],
+    columns=["x", "G(z, u, a)", "ε (grey is 0)"],
+)
 
 # %% [markdown]
 # ## Action
@@ -85,18 +103,27 @@ with torch.no_grad():
 moved = transport(x, found.drawing, drawing, detail=1.0)
 grid(
     [
-        [cell(drawing.location), cell(drawing.location - drawn), cell(2 * moved.mask - 1)],
+        [
+            cell(drawing.location),
+            cell(drawing.location - drawn),
+            cell(2 * moved.mask - 1),
+        ],
         [cell(2 * moved.gate - 1), cell(x), cell(moved.image)],
     ],
     columns=["", "", ""],
-    notes=[["G(z, u, a′)", "G(a′) − G(a)", "mask m"], ["gate g", "x", "x′"]],
+    notes=[
+        ["G(z, u, a′)", "G(a′) − G(a)", "mask m"],
+        ["gate g", "x", "x′"],
+    ],
 )
 
 # %% [markdown]
 # In one line, x′ = clip(x + g (G(a′) − G(a) − m ε)), and this is what `counterfactual` returns:
 
 # %%
-by_hand = (x + moved.gate * (drawing.location - drawn - moved.mask * epsilon)).clamp(-1, 1)
+by_hand = (
+    x + moved.gate * (drawing.location - drawn - moved.mask * epsilon)
+).clamp(-1, 1)
 difference = (by_hand - model.counterfactual(x, do).images).abs().max()
 f"largest difference {float(difference):.1e}"
 
@@ -107,14 +134,32 @@ f"largest difference {float(difference):.1e}"
 # disentangled, attributes stay as they are along z.
 
 # %%
-from cdvae_gan.traversal import attribute_traversal, most_used, z_traversal
+from cdvae_gan.traversal import (
+    attribute_traversal,
+    most_used,
+    z_traversal,
+)
 
-along = attribute_traversal(model, x, ["Smiling", "Blond_Hair"], steps=5)
-grid(along.pictures, columns=along.columns, rows_labels=along.rows, title=along.title)
+along = attribute_traversal(
+    model, x, ["Smiling", "Blond_Hair"], steps=5
+)
+grid(
+    along.pictures,
+    columns=along.columns,
+    rows_labels=along.rows,
+    title=along.title,
+)
 
 # %%
-along = z_traversal(model, x, most_used(model, x, 3), steps=5, detail=0.0)
-grid(along.pictures, columns=along.columns, rows_labels=along.rows, title=along.title)
+along = z_traversal(
+    model, x, most_used(model, x, 3), steps=5, detail=0.0
+)
+grid(
+    along.pictures,
+    columns=along.columns,
+    rows_labels=along.rows,
+    title=along.title,
+)
 
 # %% [markdown]
 # ## The prior
@@ -124,4 +169,6 @@ grid(along.pictures, columns=along.columns, rows_labels=along.rows, title=along.
 
 # %%
 samples = model.sample(6, do={"Smiling": 1}, seed=0)
-grid([[cell(image[None]) for image in samples.images]], columns=[""] * 6)
+grid(
+    [[cell(image[None]) for image in samples.images]], columns=[""] * 6
+)
