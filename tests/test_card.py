@@ -17,6 +17,7 @@ from cdvae_gan.editing import measured_deception
 from cdvae_gan.evaluation.card import model_card
 from cdvae_gan.evaluation.measure import Evaluation, evaluate
 from cdvae_gan.evaluation.report import save_report
+from command_line import Cli
 from test_evaluate import EYE, NAMES, QUICK, halves
 
 FAST = replace(QUICK, without=frozenset({"identity", "probes", "realism", "robustness"}))
@@ -150,3 +151,21 @@ def test_a_card_without_figures_takes_the_old_ones_away(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md"]
     with pytest.raises(InputError, match="cannot write"):
         blank_card(config, "new").write(tmp_path / "nowhere")
+
+
+def test_the_command_puts_the_card_beside_the_weights(
+    model: CDVAEGAN, found: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli, run = Cli(capsys), tmp_path / "run"
+    model.save(run / "model")
+    save_report(found, tmp_path / "report")
+    words = ("card", run, "--report", tmp_path / "report")
+    [told] = cli(*words, "--name", "me/mine", "--license", "mit", "--json").objects
+    assert told == {"card": str(run / "model" / "README.md")}
+    card = cdvae_gan.load(run).card
+    assert card is not None
+    assert "# me/mine" in card.readme
+    assert "--overwrite" in cli.refused(*words)
+    assert cli(*words, "--overwrite", "--about", "Drawn.").code == 0
+    assert "Drawn." in (run / "model" / "README.md").read_text()
+    assert "no folder" in cli.refused("card", "celeba64", "--report", tmp_path / "report")
