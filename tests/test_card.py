@@ -76,6 +76,11 @@ def test_a_card_has_the_reports_tables_and_what_they_do_not_show(
     assert model_card(model, found).metrics == card.metrics
 
 
+def test_a_card_has_the_figures_of_each_group(model: CDVAEGAN) -> None:
+    found = evaluate(model, halves(40), [EYE], settings=replace(FAST, groups=("Bottom",)))
+    assert "| Bottom=1 " in model_card(model, found).readme
+
+
 def test_programs_read_how_many_edits_deceived_the_judges(
     model: CDVAEGAN, found: Evaluation, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ would_say.predict(X)      what the classifier would say, had everybody been smil
 
 from __future__ import annotations
 
-import os
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ class CounterfactualTransformer(TransformerMixin, BaseEstimator):  # type: ignor
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | CDVAEGAN = "celeba64",
+        model: str | PathLike[str] | CDVAEGAN = "celeba64",
         do: Do | None = None,
         *,
         strength: float = 1.0,
@@ -63,7 +63,7 @@ class CounterfactualTransformer(TransformerMixin, BaseEstimator):  # type: ignor
             InputError: There is no such model, the intervention is not one of its attributes, or
                 images have another size than it takes.
         """
-        self.model_ = self.model if isinstance(self.model, CDVAEGAN) else load(self.model)
+        self.model_ = self.model if isinstance(self.model, CDVAEGAN) else load(fspath(self.model))
         self.model_.to(self.device)
         if X is not None:
             self._batch(np.asarray(X)[:1])

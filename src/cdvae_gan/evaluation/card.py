@@ -12,7 +12,7 @@ from cdvae_gan.evaluation.conclusions import conclusions
 from cdvae_gan.evaluation.findings import RESULTS_FILE, Findings, read_results
 from cdvae_gan.evaluation.metrics.deception import ALL
 from cdvae_gan.evaluation.provenance import model_digest
-from cdvae_gan.evaluation.report import attribute_table, judge_table, provenance_rows
+from cdvae_gan.evaluation.report import attribute_table, by_group, judge_table, provenance_rows
 from cdvae_gan.model import CDVAEGAN
 from cdvae_gan.report import Section
 
@@ -83,6 +83,9 @@ def _measured(found: Findings, command: str) -> list[str]:
     )
     attribute_table(section, found)
     judge_table(section, found)
+    if found.groups:
+        section.heading("By group")
+        by_group(section, found)
     section.heading("What cannot be concluded")
     section.items(conclusions(found))
     section.heading("How this was made")

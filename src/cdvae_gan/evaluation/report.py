@@ -34,6 +34,7 @@ from cdvae_gan.report import Cell, Page, Plot, Row, Section, Series
 __all__ = [
     "attribute_table",
     "by_attribute",
+    "by_group",
     "by_judge",
     "cell",
     "evaluation_page",
@@ -102,7 +103,7 @@ def evaluation_page(found: Evaluation, command: str = "") -> Page:
     if {"labels", "probe/linear", "reconstruction"} & set(found.tables):
         inside_the_model(page.section("Inside the model"), found)
     if found.groups:
-        _groups(page.section("By group"), found)
+        by_group(page.section("By group"), found)
     if found.pictures.rows:
         _pictures(page.section("Pictures"), found)
     _provenance(page.section("How this was made"), found, command)
@@ -417,7 +418,8 @@ def inside_the_model(part: Section, found: Findings) -> None:
         part.text(f"**Reconstruction** from the latents alone: {', '.join(parts)}.")
 
 
-def _groups(part: Section, found: Findings) -> None:
+def by_group(part: Section, found: Findings) -> None:
+    """The figures of each group of people: what all deception hides, if one is served worse."""
     tables, identity = found.tables, found.networks("identity")
     rows = []
     for group in found.groups:
