@@ -39,9 +39,8 @@ classifier = LogisticRegression(C=0.01, max_iter=300).fit(
 # On data like those it learned from, it looks fine:
 
 # %%
-print(
-    f"accuracy in training {classifier.score(table(train), train.labels[:, glasses]):.2f}"
-)
+accuracy = classifier.score(table(train), train.labels[:, glasses])
+print(f"accuracy in training {accuracy:.2f}")
 
 # %% [markdown]
 # ## Ask it what would have been
@@ -65,18 +64,8 @@ found = cdvae_gan.audit(
     interventions=["Glasses", "Hat", "Beard"],
     limit=200,
 )
-found.frame()[
-    [
-        "intervention",
-        "change",
-        "low",
-        "high",
-        "to_yes",
-        "to_no",
-        "noise",
-        "verdict",
-    ]
-].round(3)
+columns = "intervention change low high to_yes to_no noise verdict"
+found.frame()[columns.split()].round(3)
 
 # %% [markdown]
 # `change` is the probability with the attribute less the probability without it, with its interval; `to_yes` and `to_no`
@@ -87,12 +76,10 @@ found.frame()[
 import textwrap
 
 for intervention, effect in found:
-    print(intervention.attribute)
-    for mark, said in (("  + ", effect.can), ("  − ", effect.cannot)):
+    print(f"\n{intervention.attribute}")
+    for mark, said in (("+", effect.can), ("−", effect.cannot)):
         print(
-            textwrap.fill(
-                said, 76, initial_indent=mark, subsequent_indent="    "
-            )
+            textwrap.indent(textwrap.fill(f"{mark} {said}", 66), "  ")
         )
 
 # %% [markdown]
@@ -106,11 +93,8 @@ shown = [
     for i in range(4)
     for value in (0, 1)
 ]
-answers = predict(
-    torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2).float()
-    / 127.5
-    - 1
-)
+pictures = torch.from_numpy(np.stack(shown)).permute(0, 3, 1, 2)
+answers = predict(pictures / 127.5 - 1)
 grid(
     [shown[0::2], shown[1::2]],
     columns=[f"avatar {i}" for i in range(4)],
@@ -128,15 +112,14 @@ grid(
 
 # %%
 said = classifier.predict(table(validation))
-for g in (0, 1):
-    for h in (0, 1):
-        rows = (validation.labels[:, glasses] == g) & (
-            validation.labels[:, hat] == h
-        )
-        right = (said[rows] == g).mean()
-        print(
-            f"glasses {g}, hat {h}: {right:.2f} right of {rows.sum()}"
-        )
+truth = validation.labels[:, [glasses, hat]]
+for group in ((0, 0), (0, 1), (1, 0), (1, 1)):
+    rows = (truth == group).all(1)
+    right = (said[rows] == group[0]).mean()
+    print(
+        "glasses {}, hat {}:".format(*group),
+        f"{right:.2f} of {rows.sum()}",
+    )
 
 # %% [markdown]
 # `found.save("report/")` writes one page with tables, plots and pictures, and the figures as JSON. The

@@ -85,24 +85,18 @@ found = cdvae_gan.augment(
 print(f"{'cell':22}{'had':>6}{'added':>7}{'refused':>9}{'short':>7}")
 for cell in found.cells:
     refused = sum(cell.refused.values())
-    print(
-        f"{cell.name:22}{cell.had:6}{cell.added:7}{refused:9}{cell.short:7}"
-    )
+    print(f"{cell.name:22}{cell.had:6}{cell.added:7}", end="")
+    print(f"{refused:9}{cell.short:7}")
 
 # %% [markdown]
 # The new folder is an ImageFolder with a table that says where each image comes from; `datasets.load_dataset` reads it
 # as well.
 
 # %%
-lines = (
-    (work / "balanced" / "train" / "metadata.csv")
-    .read_text()
-    .splitlines()
-)
-for column, value in zip(
-    lines[0].split(","), lines[-1].split(","), strict=True
-):
-    print(f"{column:28}{value}")
+metadata = work / "balanced" / "train" / "metadata.csv"
+head, *rows = (line.split(",") for line in metadata.open())
+for column, value in zip(head, rows[-1], strict=True):
+    print(f"{column.strip():27}{value.strip()}")
 
 # %%
 from cdvae_gan.figures import contact_sheet

@@ -128,4 +128,4 @@ import textwrap
 try:
     model.counterfactual(face, do={"smiling": 1})
 except cdvae_gan.InputError as error:
-    print(textwrap.fill(str(error), 76))
+    print(textwrap.fill(str(error), 68))

@@ -49,25 +49,25 @@ print("".join((folder / "metadata.csv").open().readlines()[:5]))
 data = open_dataset(folder, size=32)
 for split in ("train", "validation"):
     print(f"{split:10} {len(data.split(split))} images")
-for k, name in enumerate(data.attributes):
-    unknown = (data.labels[:, k] < 0).mean()
-    print(
-        f"{name:10} 1 in {data.prevalence()[k]:.0%} of the known, unknown in {unknown:.0%}"
-    )
+unknown = (data.labels < 0).mean(0)
+for name, p, u in zip(
+    data.attributes, data.prevalence(), unknown, strict=True
+):
+    print(f"{name:10} 1 in {p:.0%} of the known, unknown in {u:.0%}")
 
 # %%
 from cdvae_gan.figures import contact_sheet
 
+
+def caption(labels):
+    """The attributes that are there."""
+    pairs = zip(data.attributes, labels, strict=True)
+    return " ".join(name for name, value in pairs if value == 1)
+
+
 contact_sheet(
     [data.images[i] for i in range(10)],
-    captions=[
-        " ".join(
-            n
-            for n, v in zip(names, data.labels[i], strict=True)
-            if v == 1
-        )
-        for i in range(10)
-    ],
+    captions=[caption(row) for row in data.labels[:10]],
     columns=5,
 )
 
@@ -99,12 +99,10 @@ import json
 for path in sorted((work / "run").rglob("*")):
     if path.is_file():
         print(path.relative_to(work))
-last = json.loads(
-    (work / "run" / "validation.jsonl").read_text().splitlines()[-1]
-)
-print(
-    f"\nstep {last['step']}: flips read as asked {last['val/flips_read']:.2f} (by the training's own critic)"
-)
+# What the training's own critic says of validation images.
+*_, last = (work / "run" / "validation.jsonl").open()
+figures = json.loads(last)
+print(f"\nflips read as asked {figures['val/flips_read']:.2f}")
 
 # %% [markdown]
 # ## Go on
