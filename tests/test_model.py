@@ -126,6 +126,52 @@ def test_weights_of_another_shape_are_refused(model: CDVAEGAN, tmp_path: Path) -
 @pytest.mark.parametrize(
     "change",
     [
+        {"attributes": "ABC"},
+        {"attributes": [1, 2, 3]},
+        {"image_size": "32"},
+        {"image_size": 32.0},
+        {"z_dim": 8.5},
+        {"width": True},
+        {"prior": ["a", "b", "c"]},
+        {"prior": 0.5},
+        {"detail": None},
+        {"exclusive": ["Smile"]},
+        {"model_type": ["cdvae_gan"]},
+    ],
+)
+def test_a_configuration_with_wrong_types_is_refused(change: dict[str, object]) -> None:
+    values = json.loads(CONFIG.to_json()) | change
+    with pytest.raises(InputError):
+        ModelConfig.from_json(json.dumps(values))
+
+
+def test_a_configuration_takes_no_memory_before_it_is_known_to_fit(
+    model: CDVAEGAN, tmp_path: Path
+) -> None:
+    folder = model.save(tmp_path / "m")
+    config = json.loads((folder / "config.json").read_text())
+    for width in (2**16, 2**30, 2**60):  # terabytes, and more than can be counted
+        (folder / "config.json").write_text(json.dumps({**config, "width": width}))
+        with pytest.raises(InputError):
+            cdvae_gan.load(folder)
+
+
+def test_a_pickle_is_not_opened(model: CDVAEGAN, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    folder = model.save(tmp_path / "m")
+    for name in ("model.safetensors", "pytorch_model.bin", "model.pt"):
+        torch.save(Trap(), folder / name)
+    with pytest.raises(InputError, match="safetensors"):
+        cdvae_gan.load(folder)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
         {"attributes": ()},
         {"attributes": ("A", "A")},
         {"image_size": 48},
@@ -136,6 +182,7 @@ def test_weights_of_another_shape_are_refused(model: CDVAEGAN, tmp_path: Path) -
         {"exclusive": (("Smile", "Beard"),)},
         {"detail": 1.5},
         {"scale": 0.0},
+        {"scale": float("inf")},
     ],
 )
 def test_impossible_configurations_are_refused(change: dict[str, object]) -> None:
@@ -150,33 +197,6 @@ def test_a_configuration_survives_json() -> None:
         ModelConfig.from_json('{"model_type": "cdvae_gan", "attributes": ["A"], "surprise": 1}')
     with pytest.raises(InputError, match="does not describe"):
         ModelConfig.from_json('{"model_type": "bert"}')
-
-
-def test_the_hub_gets_the_two_files_and_nothing_else(
-    model: CDVAEGAN, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import huggingface_hub
-
-    sent: dict[str, object] = {}
-
-    class Api:
-        def __init__(self, token: str | None = None) -> None:
-            sent["token"] = token
-
-        def create_repo(self, repo_id: str, **options: object) -> None:
-            sent["repo"] = repo_id
-
-        def upload_folder(self, repo_id: str, folder_path: str) -> str:
-            sent["files"] = sorted(p.name for p in Path(folder_path).iterdir())
-            return f"https://example.org/{repo_id}"
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    assert model.push_to_hub("owner/name", token="secret") == "https://example.org/owner/name"
-    assert sent == {
-        "token": "secret",
-        "repo": "owner/name",
-        "files": ["config.json", "model.safetensors"],
-    }
 
 
 def test_from_the_hub_only_safe_files_are_fetched(
@@ -194,4 +214,9 @@ def test_from_the_hub_only_safe_files_are_fetched(
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
     loaded = cdvae_gan.load("owner/name")
     assert loaded.config == CONFIG
-    assert asked["allow_patterns"] == ["model.safetensors", "config.json"]
+    assert asked["allow_patterns"] == [
+        "model.safetensors",
+        "config.json",
+        "README.md",
+        "metrics.json",
+    ]

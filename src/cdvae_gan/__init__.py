@@ -10,6 +10,7 @@ __all__ = [
     "CDVAEGAN",
     "Audit",
     "CounterfactualExplainer",
+    "CounterfactualPipeline",
     "Counterfactuals",
     "EditedPhoto",
     "InputError",
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from cdvae_gan.editing import EditedPhoto, edit
     from cdvae_gan.errors import InputError
     from cdvae_gan.model import CDVAEGAN, ModelConfig, load
+    from cdvae_gan.pipeline import CounterfactualPipeline
 else:
     # Loaded when asked for: torch takes seconds, and `cdvae-gan --help` does without.
     _HOMES = {
         "Audit": "auditing",
         "CDVAEGAN": "model",
         "CounterfactualExplainer": "auditing",
+        "CounterfactualPipeline": "pipeline",
         "Counterfactuals": "counterfactual",
         "EditedPhoto": "editing",
         "InputError": "errors",

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from cdvae_gan.errors import InputError, unknown_name
 
 __all__ = ["ModelConfig"]
 
 _SIZES = (32, 64, 128, 256)
+_WHOLE = (
+    "image_size",
+    "z_dim",
+    "u_channels",
+    "mask_channels",
+    "gate_channels",
+    "width",
+    "fine_channels",
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class ModelConfig:
             raise InputError("prior frequencies and detail must lie in [0, 1]")
         if not 0.5 <= self.certainty <= 1:
             raise InputError(f"certainty must lie in [0.5, 1], not {self.certainty}")
-        if self.scale is not None and not self.scale > 0:
+        if self.scale is not None and not 0 < self.scale < math.inf:
             raise InputError(f"scale must be positive, not {self.scale}")
         for name in (n for group in self.exclusive for n in group):
             if name not in self.attributes:
@@ -90,8 +101,29 @@ class ModelConfig:
                     f"config.json has fields that this version does not know: {unknown}"
                 )
             for name in ("attributes", "prior"):
-                values[name] = tuple(values[name])
-            values["exclusive"] = tuple(tuple(g) for g in values["exclusive"])
+                values[name] = tuple(_listed(values[name]))
+            values["exclusive"] = tuple(tuple(_listed(g)) for g in _listed(values["exclusive"]))
+            _check_types(values)
             return cls(**values)
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError):
+        except (json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError):
             raise InputError("config.json does not describe a CDVAE-GAN model") from None
+
+
+def _listed(value: object) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    """JSON has types of its own: ``"64"``, ``64.0`` and ``true`` are no sizes."""
+    names = (*values["attributes"], *(n for group in values["exclusive"] for n in group))
+    numbers = [values[n] for n in ("detail", "scale") if values.get(n) is not None]
+    whole = [values[n] for n in _WHOLE if n in values]
+    fit = (
+        all(type(n) is str for n in names),
+        all(type(n) in (int, float) for n in (*numbers, *values["prior"])),
+        all(type(n) is int for n in whole),
+    )
+    if not all(fit):
+        raise TypeError

@@ -49,6 +49,8 @@ _SPELLED = str.maketrans(
         "≤": "<=",
         "≥": ">=",
         "⁄": "/",
+        "α": "alpha",
+        "ε": "epsilon",
         "κ": "kappa",
         "σ": "sigma",
         "ß": "ss",

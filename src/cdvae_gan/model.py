@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Independent, Normal
 
 from cdvae_gan import counterfactual as _counterfactual
+from cdvae_gan.card import CARD_FILES, Card, blank_card
 from cdvae_gan.config import ModelConfig
 from cdvae_gan.counterfactual import Counterfactuals, Do, ImageLike, Labels
 from cdvae_gan.errors import InputError
@@ -69,6 +71,7 @@ class CDVAEGAN(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
+        self.card: Card | None = None
         k = len(config.attributes)
         self.encoder = Encoder(config.image_size, k, config.z_dim, config.u_channels, config.width)
         self.decoder = Decoder(
@@ -165,6 +168,9 @@ class CDVAEGAN(nn.Module):
     def save(self, folder: str | Path, *, half: bool = False) -> Path:
         """Write ``model.safetensors`` and ``config.json`` into a folder, made where missing.
 
+        The card goes along, ``model.card``: the one that lay beside the weights when they were
+        loaded, or one of `cdvae_gan.evaluation.card`. Whoever changes the weights sets it to None.
+
         Args:
             folder: Where to.
             half: Store the weights as float16, at half the size; they load as float32.
@@ -185,6 +191,8 @@ class CDVAEGAN(nn.Module):
             finally:
                 temporary.unlink(missing_ok=True)
             (folder / _CONFIG_FILE).write_text(self.config.to_json())
+            if self.card is not None:
+                self.card.write(folder)
         except OSError as error:
             raise InputError(
                 f"cannot write the model to {str(folder)!r}: {error.strerror}"
@@ -194,6 +202,9 @@ class CDVAEGAN(nn.Module):
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> CDVAEGAN:
         """Load a model from a folder, or from the Hugging Face hub by its id ``owner/name``.
+
+        Nothing that is loaded is run: weights are read from safetensors alone, the configuration is
+        checked, and memory is taken only once the weights are known to fit it.
 
         Raises:
             InputError: Where there is no such model or its files are not those of one.
@@ -205,26 +216,52 @@ class CDVAEGAN(nn.Module):
         for path in (config_path, weights_path):
             if not path.is_file():
                 raise InputError(f"{str(folder)!r} holds no model: {path.name} is missing")
-        return cls._build(config_path.read_text(), weights_path)
+        model = cls._build(_text(config_path), weights_path)
+        model.card = Card.read(folder)
+        return model
 
     @classmethod
-    def _build(cls, config: str, weights: Path) -> CDVAEGAN:
-        model = cls(ModelConfig.from_json(config))
+    def _build(cls, config_text: str, weights: Path) -> CDVAEGAN:
+        config = ModelConfig.from_json(config_text)
         try:
-            stored = {k: v.float() for k, v in load_file(weights).items()}
+            with safe_open(weights, framework="pt") as file:
+                shapes = {k: tuple(file.get_slice(k).get_shape()) for k in file.keys()}  # noqa: SIM118
         except Exception:  # safetensors raises its own type, unnamed in its public interface
             raise InputError(f"{str(weights)!r} is not a readable safetensors file") from None
-        expected = {k: v for k, v in model.state_dict().items() if v.is_floating_point()}
-        wrong = [k for k in expected if k not in stored or stored[k].shape != expected[k].shape] + [
-            k for k in stored if k not in expected
-        ]
+        try:
+            with torch.device("meta"):  # shapes without memory
+                like = cls(config).state_dict()
+        except RuntimeError:  # beyond what torch can count
+            raise InputError("config.json describes a model of an absurd size") from None
+        expected = {k: tuple(v.shape) for k, v in like.items() if v.is_floating_point()}
+        wrong = [k for k in {**expected, **shapes} if shapes.get(k) != expected.get(k)]
         if wrong:
             raise InputError(f"{str(weights)!r} does not fit its config.json: see {wrong[0]!r}")
-        model.load_state_dict(stored, strict=False)
+        model = cls(config)
+        model.load_state_dict({k: v.float() for k, v in load_file(weights).items()}, strict=False)
         return channels_last(model.eval())
 
-    def push_to_hub(self, repo_id: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the model to the Hugging Face hub; returns the commit's address."""
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        card: Card | None = None,
+        private: bool = False,
+        token: str | None = None,
+    ) -> str:
+        """Upload the model with its card to the Hugging Face hub.
+
+        Args:
+            repo_id: ``owner/name``; made where it does not exist.
+            card: What is said of the model, such as `cdvae_gan.evaluation.card.model_card` writes
+                from a report; None for ``model.card``. Without either, the card says what the model
+                is, and that nothing was measured.
+            private: Whether a new repository is private.
+            token: Of the hub; None for the one that was logged in with.
+
+        Returns:
+            The commit's address.
+        """
         import tempfile
 
         from huggingface_hub import HfApi
@@ -233,6 +270,7 @@ class CDVAEGAN(nn.Module):
         api.create_repo(repo_id, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             self.save(folder)
+            (card or self.card or blank_card(self.config, repo_id)).write(folder)
             return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
 
 
@@ -284,6 +322,13 @@ def load(source: str | Path, *, device: str | torch.device = "cpu") -> CDVAEGAN:
     return CDVAEGAN.from_pretrained(folder if folder.is_dir() else source).to(device)
 
 
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{str(path)!r} is not text in UTF-8") from None
+
+
 def _download(repo_id: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -292,7 +337,7 @@ def _download(repo_id: str, revision: str | None) -> Path:
         raise InputError(f"no folder {repo_id!r}, and it is not a hub id of the form owner/name")
     try:
         path: Any = snapshot_download(
-            repo_id, revision=revision, allow_patterns=[_WEIGHTS_FILE, _CONFIG_FILE]
+            repo_id, revision=revision, allow_patterns=[_WEIGHTS_FILE, _CONFIG_FILE, *CARD_FILES]
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0]

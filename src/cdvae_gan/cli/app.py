@@ -18,6 +18,7 @@ from cdvae_gan import __version__
 from cdvae_gan.cli import (
     audit,
     augment,
+    card,
     compare,
     counterfactual,
     data,
@@ -64,6 +65,7 @@ app.command(epilog=traverse.EXAMPLES)(traverse.traverse)
 app.command(epilog=audit.EXAMPLES)(audit.audit)
 app.command(epilog=augment.EXAMPLES)(augment.augment)
 app.command(epilog=info.EXAMPLES)(info.info)
+app.command(epilog=card.EXAMPLES)(card.card)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
 

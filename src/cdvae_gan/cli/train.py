@@ -32,6 +32,7 @@ EXAMPLES = examples(
     "cdvae-gan train celeba/ --attributes Smiling,Eyeglasses --out runs/celeba --max-time 1h30m",
     "cdvae-gan train celeba/ --out runs/celeba --max-time 3h --resume",
     "cdvae-gan train photos/ --start-from celeba64 --out runs/mine --max-time 30m",
+    "cdvae-gan train photos/ --out runs/mine --max-time 30m --logger tensorboard,wandb",
     "cdvae-gan train photos/ --preset paper --size 128 --epochs 50 --out runs/plain",
 )
 
@@ -113,6 +114,13 @@ def train(
     validate_every: Annotated[
         int, typer.Option(help="Steps between looks at validation images.", min=1)
     ] = 250,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="csv, tensorboard, wandb or mlflow, separated by commas. Default: the first two.",
+        ),
+    ] = None,
     image_column: Annotated[
         str | None, typer.Option(help="Of Hugging Face data, the column with the images.")
     ] = None,
@@ -140,7 +148,10 @@ def train(
 
     from cdvae_gan.data import open_dataset
     from cdvae_gan.training import TrainConfig
+    from cdvae_gan.training.loggers import DEFAULT_LOGGERS, check_loggers
 
+    loggers = DEFAULT_LOGGERS if logger is None else parse_names(logger) or ()
+    check_loggers(loggers)  # before images are decoded
     main_process = os.environ.get("LOCAL_RANK", "0") == "0"
     console = Console(stderr=as_json, quiet=not main_process)
     data = open_dataset(
@@ -167,6 +178,7 @@ def train(
         accelerator=accelerator.value,
         devices=count,
         validate_every=validate_every,
+        loggers=loggers,
         console=console,
     )
     if main_process:

@@ -32,11 +32,14 @@ from cdvae_gan.evaluation.pictures import Failure
 from cdvae_gan.report import Cell, Page, Plot, Row, Section, Series
 
 __all__ = [
+    "attribute_table",
     "by_attribute",
+    "by_group",
     "by_judge",
     "cell",
     "evaluation_page",
     "inside_the_model",
+    "judge_table",
     "provenance_rows",
     "save_report",
     "show",
@@ -100,7 +103,7 @@ def evaluation_page(found: Evaluation, command: str = "") -> Page:
     if {"labels", "probe/linear", "reconstruction"} & set(found.tables):
         inside_the_model(page.section("Inside the model"), found)
     if found.groups:
-        _groups(page.section("By group"), found)
+        by_group(page.section("By group"), found)
     if found.pictures.rows:
         _pictures(page.section("Pictures"), found)
     _provenance(page.section("How this was made"), found, command)
@@ -159,37 +162,9 @@ def _glance(part: Section, found: Findings) -> None:
 
 def by_attribute(part: Section, found: Findings) -> None:
     """The table of all attributes, and the plots that go with it."""
-    tables, names = found.tables, (*found.attributes, MEAN)
-    deception, minimality = tables["deception"], tables["minimality"]
-    columns: list[tuple[str, Table, str, bool]] = [
-        ("put on", deception, PUT_ON, True),
-        ("taken off", deception, TAKE_OFF, True),
-        ("both", deception, ALL, True),
-        ("all photos", deception, UNCONDITIONAL, False),
-        ("others kept", tables["preservation"], KEPT, False),
-        ("L1", minimality, L1, False),
-        ("pixels changed", minimality, CHANGED, False),
-    ]
-    if "truth" in tables:
-        columns.append(("true error", tables["truth"], RELATIVE, False))
-    columns += [
-        (f"identity ({network})", tables[f"identity/{network}"], KEPT, False)
-        for network in found.networks("identity")
-    ]
-    if "reversibility" in tables:
-        columns.append(("back again, L1", tables["reversibility"], L1, False))
-    rows: list[Row] = [[name, *(cell(t[name, c], n=n) for _, t, c, n in columns)] for name in names]
-    part.table(
-        ["attribute", *(name for name, *_ in columns)],
-        rows,
-        strong=[MEAN],
-        muted=deception.untrusted,
-        caption="Deception (put on, taken off, both: among photos read right; all photos: among "
-        "all), the mean over the trusted judges; n is the least of theirs. L1 is mean |x − x′| in "
-        "[0, 2]; a pixel is changed where a channel moves by more than 10 of 255. Grey or italic: "
-        f"no judge reads the attribute better than {TRUSTED_ABOVE:g}, and it is in no mean.",
-    )
-    kept = tables["preservation"]
+    attribute_table(part, found)
+    tables = found.tables
+    deception, kept = tables["deception"], tables["preservation"]
     shown = [a for a in found.attributes if deception[a, ALL].n]
     points = [(kept[a, KEPT], deception[a, ALL]) for a in shown]
     part.plot(
@@ -220,29 +195,44 @@ def by_attribute(part: Section, found: Findings) -> None:
         _reliability_plot(part, found)
 
 
+def attribute_table(part: Section, found: Findings) -> None:
+    """A row an attribute: deception, preservation, and what else was measured of its flips."""
+    tables, names = found.tables, (*found.attributes, MEAN)
+    deception, minimality = tables["deception"], tables["minimality"]
+    columns: list[tuple[str, Table, str, bool]] = [
+        ("put on", deception, PUT_ON, True),
+        ("taken off", deception, TAKE_OFF, True),
+        ("both", deception, ALL, True),
+        ("all photos", deception, UNCONDITIONAL, False),
+        ("others kept", tables["preservation"], KEPT, False),
+        ("L1", minimality, L1, False),
+        ("pixels changed", minimality, CHANGED, False),
+    ]
+    if "truth" in tables:
+        columns.append(("true error", tables["truth"], RELATIVE, False))
+    columns += [
+        (f"identity ({network})", tables[f"identity/{network}"], KEPT, False)
+        for network in found.networks("identity")
+    ]
+    if "reversibility" in tables:
+        columns.append(("back again, L1", tables["reversibility"], L1, False))
+    rows: list[Row] = [[name, *(cell(t[name, c], n=n) for _, t, c, n in columns)] for name in names]
+    part.table(
+        ["attribute", *(name for name, *_ in columns)],
+        rows,
+        strong=[MEAN],
+        muted=deception.untrusted,
+        caption="Deception (put on, taken off, both: among photos read right; all photos: among "
+        "all), the mean over the trusted judges; n is the least of theirs. L1 is mean |x − x′| in "
+        "[0, 2]; a pixel is changed where a channel moves by more than 10 of 255. Grey or italic: "
+        f"no judge reads the attribute better than {TRUSTED_ABOVE:g}, and it is in no mean.",
+    )
+
+
 def by_judge(part: Section, found: Findings) -> None:
     """What each judge says, how far it can be trusted, and whether they agree."""
+    judge_table(part, found)
     tables, judges = found.tables, found.judges
-    rows: list[Row] = []
-    for judge in judges:
-        name, trusted = judge["name"], len(judge["trusted"])
-        deception = tables[f"deception/{name}"]
-        rows.append(
-            [
-                Cell(name, judge["family"] + (" · stands apart" if judge["apart"] else "")),
-                cell(tables[f"factual/{name}"][MEAN, BALANCED]),
-                f"{trusted} of {trusted + len(judge['not_trusted'])}",
-                *(cell(deception[MEAN, c]) for c in (PUT_ON, TAKE_OFF, ALL)),
-                cell(tables[f"preservation/{name}"][MEAN, KEPT]),
-            ]
-        )
-    part.table(
-        ["judge", "reads photos", "trusted", "put on", "taken off", "both", "others kept"],
-        rows,
-        muted=[judge["name"] for judge in judges if judge["apart"]],
-        caption="Means over the attributes that each judge can be trusted with. Reads photos: its "
-        "balanced accuracy on these very photos, ½ is a coin.",
-    )
     columns = [judge["name"] for judge in judges]
     for title, table, column, caption in (
         ("Deception", "deception", ALL, "Both directions, among photos that the judge reads right"),
@@ -268,6 +258,31 @@ def by_judge(part: Section, found: Findings) -> None:
             caption="Photos, counterfactuals: share of pairs of judges with one answer about the "
             "attribute. All, none convinced: of the flips of photos that every judge reads right.",
         )
+
+
+def judge_table(part: Section, found: Findings) -> None:
+    """A row a judge: how well it reads the photos, and what it says of the flips."""
+    tables, judges = found.tables, found.judges
+    rows: list[Row] = []
+    for judge in judges:
+        name, trusted = judge["name"], len(judge["trusted"])
+        deception = tables[f"deception/{name}"]
+        rows.append(
+            [
+                Cell(name, judge["family"] + (" · stands apart" if judge["apart"] else "")),
+                cell(tables[f"factual/{name}"][MEAN, BALANCED]),
+                f"{trusted} of {trusted + len(judge['not_trusted'])}",
+                *(cell(deception[MEAN, c]) for c in (PUT_ON, TAKE_OFF, ALL)),
+                cell(tables[f"preservation/{name}"][MEAN, KEPT]),
+            ]
+        )
+    part.table(
+        ["judge", "reads photos", "trusted", "put on", "taken off", "both", "others kept"],
+        rows,
+        muted=[judge["name"] for judge in judges if judge["apart"]],
+        caption="Means over the attributes that each judge can be trusted with. Reads photos: its "
+        "balanced accuracy on these very photos, ½ is a coin.",
+    )
 
 
 def _moved(part: Section, found: Findings) -> None:
@@ -403,7 +418,8 @@ def inside_the_model(part: Section, found: Findings) -> None:
         part.text(f"**Reconstruction** from the latents alone: {', '.join(parts)}.")
 
 
-def _groups(part: Section, found: Findings) -> None:
+def by_group(part: Section, found: Findings) -> None:
+    """The figures of each group of people: what all deception hides, if one is served worse."""
     tables, identity = found.tables, found.networks("identity")
     rows = []
     for group in found.groups:

@@ -15,6 +15,7 @@ import logging
 import platform
 import signal
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -23,7 +24,6 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from torch.utils.data import DataLoader
@@ -41,6 +41,7 @@ from cdvae_gan.training.callbacks import (
 )
 from cdvae_gan.training.config import TrainConfig
 from cdvae_gan.training.interventions import sample_weights, weighted_prevalence
+from cdvae_gan.training.loggers import DEFAULT_LOGGERS, check_loggers, make_loggers
 from cdvae_gan.training.module import TrainingModule
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import Precision, choose_precision
@@ -81,6 +82,7 @@ def train(
     accelerator: str = "auto",
     devices: int | str = "auto",
     validate_every: int = 250,
+    loggers: Sequence[str] = DEFAULT_LOGGERS,
     console: Console | None = None,
 ) -> CDVAEGAN:
     """Train a model, or go on with a run.
@@ -98,14 +100,15 @@ def train(
         accelerator: As Lightning's.
         devices: As Lightning's: how many, or ``auto`` for all.
         validate_every: Steps between looks at validation photos.
+        loggers: Where figures go, see :mod:`cdvae_gan.training.loggers`; not part of the run.
         console: Where progress is shown; None for a quiet run.
 
     Returns:
         The trained model, the running average of E and G.
 
     Raises:
-        InputError: For a folder in use or without a run, other data than the run began with, or a
-            training that collapsed (its last checkpoint stays).
+        InputError: For a folder in use or without a run, other data than the run began with, a
+            logger that is not installed, or a training that collapsed (its last checkpoint stays).
         KeyboardInterrupt: After SIGINT (Ctrl-C), once the checkpoint is written.
     """
     out = Path(out)
@@ -114,6 +117,7 @@ def train(
         raise InputError("say when to stop: --steps, --epochs or --max-time")
     if resume and start_from is not None:
         raise InputError("a run that is resumed goes on from its own weights: leave out start_from")
+    check_loggers(loggers)
     learned = None if start_from is None else learned_weights(start_from)
     config = _as_begun(out, data) if resume else config or TrainConfig()
     train_data, validation_data = data.split("train"), _validation(data)
@@ -130,7 +134,7 @@ def train(
 
     limit, signals = TimeLimit(limits.seconds), StopSignals()
     with _quiet():
-        trainer = _trainer(out, accelerator, devices)
+        trainer = _trainer(out, accelerator, devices, loggers)
         choice = choose_precision(precision, trainer.strategy.root_device)
         images_per_step = config.batch_size * trainer.world_size
         last = limits.last_step(len(train_data), images_per_step)
@@ -232,17 +236,16 @@ def _model_config(data: AttributeDataset, config: TrainConfig, labels: torch.Ten
     )
 
 
-def _trainer(out: Path, accelerator: str, devices: int | str) -> lightning.Trainer:
+def _trainer(
+    out: Path, accelerator: str, devices: int | str, loggers: Sequence[str]
+) -> lightning.Trainer:
     several = "ddp_find_unused_parameters_true" if devices not in ("auto", 1, "1") else "auto"
     return lightning.Trainer(
         accelerator=accelerator,
         devices=devices,
         strategy=several,
         max_epochs=-1,
-        logger=[
-            CSVLogger(out / "logs", name="", version=""),
-            TensorBoardLogger(out / "logs", name="", version=""),
-        ],
+        logger=make_loggers(loggers, out),
         log_every_n_steps=10,
         enable_checkpointing=False,
         enable_progress_bar=False,

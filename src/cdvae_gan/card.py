@@ -1,0 +1,106 @@
+"""A model's card: what it is and what was measured of it, as the two files that travel with it.
+
+MODEL/README.md      for people, with the YAML head that the Hugging Face hub reads
+MODEL/metrics.json   for programs: how many edits deceived judges, attribute by attribute
+
+`cdvae_gan.evaluation.card` writes one from a report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cdvae_gan.config import ModelConfig
+from cdvae_gan.errors import InputError
+
+__all__ = ["CARD_FILES", "Card", "blank_card"]
+
+_README, _METRICS = "README.md", "metrics.json"
+CARD_FILES = (_README, _METRICS)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is said of a model."""
+
+    readme: str
+    """Markdown, with a YAML head"""
+    metrics: str = ""
+    """JSON; empty where nothing was measured"""
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Card | None:
+        """The card beside a model's weights; None where there is none."""
+        readme, metrics = (Path(folder) / name for name in CARD_FILES)
+        if not readme.is_file():
+            return None
+        figures = metrics.read_text("utf-8", "replace") if metrics.is_file() else ""
+        return cls(readme.read_text("utf-8", "replace"), figures)
+
+    def write(self, folder: str | Path) -> Path:
+        """Write it beside a model's weights, each file whole or not at all.
+
+        Returns:
+            The path of ``README.md``.
+
+        Raises:
+            InputError: The folder cannot be written to.
+        """
+        folder = Path(folder)
+        try:
+            for name, text in zip(CARD_FILES, (self.readme, self.metrics), strict=True):
+                temporary = folder / f".{name}.partial"
+                if not text:
+                    (folder / name).unlink(missing_ok=True)
+                    continue
+                temporary.write_text(text, encoding="utf-8")
+                temporary.replace(folder / name)
+        except OSError as error:
+            raise InputError(
+                f"cannot write the card to {str(folder)!r}: {error.strerror}"
+            ) from None
+        return folder / _README
+
+
+def blank_card(
+    config: ModelConfig,
+    name: str,
+    *,
+    about: str = "",
+    licence: str = "",
+    measured: Sequence[str] = (),
+    metrics: dict[str, Any] | None = None,
+) -> Card:
+    """A card of what is known without measuring.
+
+    Args:
+        config: The model's.
+        name: Of the model: its hub id, where it has one.
+        about: On which data it was trained, and what it must not be used for. Where this is empty,
+            the card says that it is not known.
+        licence: An identifier that the hub knows, such as ``apache-2.0``, or ``other``.
+        measured: Paragraphs of Markdown; empty says that nothing was measured.
+        metrics: For ``metrics.json``.
+    """
+    side, k = config.image_size, len(config.attributes)
+    head = ["library_name: cdvae-gan", "pipeline_tag: image-to-image"]
+    head += ["tags: [counterfactual, image-editing]"]
+    head += [f"license: {json.dumps(licence)}"] if licence else []
+    names = ", ".join(f"`{n}`" for n in config.attributes)
+    parts = [
+        "\n".join(["---", *head, "---", f"# {name}"]),
+        f"A [CDVAE-GAN](https://doi.org/10.29220/csam.2023.30.6.589) of {side}×{side} images with "
+        f"{k} {'attribute' if k == 1 else 'attributes'}: {names}.",
+        "```python\nfrom cdvae_gan import load\n\n"
+        f"model = load({json.dumps(name)})\n"
+        f'model.counterfactual("photo.jpg", do={{{json.dumps(config.attributes[0])}: "flip"}})\n'
+        "```",
+        f"**Data and licence.** {about or 'Not stated by whoever published this model.'}",
+        *(measured or ["**Measured.** Nothing: how well its edits work is not known."]),
+    ]
+    figures = json.dumps(metrics, indent=2, allow_nan=False) + "\n" if metrics else ""
+    return Card("\n\n".join(parts) + "\n", figures)
