@@ -118,7 +118,7 @@ def _listed(value: object) -> list[Any]:
 def _check_types(values: dict[str, Any]) -> None:
     """JSON has types of its own: ``"64"``, ``64.0`` and ``true`` are no sizes."""
     names = (*values["attributes"], *(n for group in values["exclusive"] for n in group))
-    numbers = [values[n] for n in ("detail", "scale") if values.get(n) is not None]
+    numbers = [values[n] for n in ("detail", "certainty", "scale") if values.get(n) is not None]
     whole = [values[n] for n in _WHOLE if n in values]
     fit = (
         all(type(n) is str for n in names),
