@@ -62,8 +62,8 @@ class Weights:
     u_rate: float = 1.2
     a_rate: float = 1.0
     disentanglement: float = 0.3
-    adversarial: float = 0.5
-    branch: float = 0.5
+    adversarial: float = 1.0
+    branch: float = 1.0
     attribute_d: float = 4.0
     attribute_e: float = 3.0
     consistency: float = 0.1
@@ -77,6 +77,7 @@ class Weights:
         return cls(
             z_rate=1.0,
             u_rate=0.0,
+            adversarial=0.5,
             features=0.0,
             branch=0.0,
             attribute_e=0.0,

@@ -67,7 +67,7 @@ class TrainConfig:
     """Whether images are mirrored at random: not where left and right differ"""
     batch_size: int = 64
     learning_rate: float = 3e-4
-    learning_rate_d: float = 2e-4
+    learning_rate_d: float = 5e-4
     learning_rate_adversary: float = 1e-3
     ema: float = 0.999
     u_dropout: float = 0.25
@@ -107,6 +107,7 @@ class TrainConfig:
             weights=Weights.paper(),
             emphasis=1.0,
             mixture=Mixture(counterfactual=0.0, plain=0.5, reconstruction=0.25, prior=0.25),
+            learning_rate_d=2e-4,
             u_dropout=0.0,
             partial_strength=0.0,
             seed=seed,
