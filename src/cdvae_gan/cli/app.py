@@ -66,6 +66,7 @@ app.command(epilog=augment.EXAMPLES)(augment.augment)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
+app.command(epilog=demo.TRAIN_EXAMPLES)(demo.demo_train)
 
 
 def _show_version(wanted: bool) -> None:
