@@ -164,7 +164,7 @@ def test_data_and_places_that_are_not_there_are_named(cli: Cli, here: Path) -> N
     assert "cannot write the run" in cli.refused("train", AVATARS, "--out", "file/run", *tail)
 
 
-# -- demo-train --------------------------------------------------------------------------------------
+# -- demo-train ----------------------------------------------------------------------------------
 
 
 def test_the_demo_draws_measures_and_starts_anew(cli: Cli, here: Path) -> None:

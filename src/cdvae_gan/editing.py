@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EditedPhoto", "Which", "edit", "measured_deception"]
 
-Which = Literal["all", "largest"] | int | Sequence[int]
-"""Faces by number from left to right, beginning with 1."""
+Which = Literal["all", "largest"] | int | Sequence[int] | Sequence[Face]
+"""Faces by number from left to right, beginning with 1; or the faces themselves."""
 
 Pixels = NDArray[np.uint8]
 Field = NDArray[np.float32]
@@ -183,7 +183,9 @@ def edit(
         do: Attribute name to 0, 1, a strength in between, or ``"flip"``. Empty: the photo comes
             back bit for bit.
         model: A model, or what :func:`cdvae_gan.load` takes.
-        faces: ``"all"``, ``"largest"``, or numbers from left to right, beginning with 1.
+        faces: ``"all"``, ``"largest"``, or numbers from left to right, beginning with 1. Or faces
+            of this photo that :func:`cdvae_gan.faces.find_faces` found before: looking for them
+            takes longer than an edit.
         strength: How far to go from what is there to what ``do`` says, in [0, 1].
         detail: κ in [0, 1]: 1 keeps all detail that the edit does not touch, 0 is plain decoding,
             as coarse as the model; None for the model's own.
@@ -202,7 +204,9 @@ def edit(
     original = _open(photo)
     name = "the photo" if isinstance(photo, Image.Image) else Path(photo).name
     network = _loaded(model)
-    if aligned or original.size == _ALIGNED_SIZE:
+    if given := _given(faces):
+        found, faces = given, "all"
+    elif aligned or original.size == _ALIGNED_SIZE:
         found = [aligned_face(original)]
     else:
         found = find_faces(original, any_angle=any_angle)
@@ -276,7 +280,13 @@ def _in_mode(picture: Image.Image, otherwise: Image.Image) -> Image.Image:
     return picture.copy() if picture.mode in _KEPT_MODES else otherwise.convert("RGB")
 
 
-def _chosen(found: Sequence[Face], which: str | int | Sequence[int], name: str) -> list[int]:
+def _given(faces: Which) -> list[Face]:
+    """The faces, where they were found before; none where they are but said by number or name."""
+    several = () if isinstance(faces, str | int) else faces
+    return [face for face in several if isinstance(face, Face)]
+
+
+def _chosen(found: Sequence[Face], which: Which, name: str) -> list[int]:
     """Indices of the faces that are meant."""
     if which == "largest":
         return [max(range(len(found)), key=lambda i: found[i].eye_distance)]
