@@ -28,6 +28,7 @@ from PIL import Image
 from torch import Tensor
 
 import cdvae_gan
+from cdvae_gan.counterfactual import Do
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.evaluation.bootstrap import Estimate, estimates, grouped
 from cdvae_gan.evaluation.judges import Judge, load_judge
@@ -169,7 +170,7 @@ def round_trip(
 
 
 def _both(
-    model: cdvae_gan.CDVAEGAN, image: Tensor, embedded: Embedded, face: Face, do: dict[str, int]
+    model: cdvae_gan.CDVAEGAN, image: Tensor, embedded: Embedded, face: Face, do: Do
 ) -> tuple[Tensor, Tensor]:
     direct = to_uint8(model.counterfactual(to_float(image), do).images)[0]
     edited = cdvae_gan.edit(embedded.photo, do, model=model, faces=[face]).photo

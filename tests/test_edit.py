@@ -259,6 +259,20 @@ def test_an_edit_does_not_reach_into_the_face_beside(found: Callable[..., None])
     assert change[150:250, 440:].max() <= 1
 
 
+def test_faces_that_were_found_before_are_not_looked_for(
+    found: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = texture(900, 400)
+    found(face_at(200, 200, 1.5), face_at(700, 200, 2.0))
+    first = edit(photo, {"Smile": 1}, model=Painter(redder))
+    monkeypatch.setattr(editing, "find_faces", None)
+    again = edit(photo, {"Smile": 1}, model=Painter(redder), faces=first.faces)
+    assert again.photo.tobytes() == first.photo.tobytes()
+    alone = edit(photo, {"Smile": 1}, model=Painter(redder), faces=first.faces[1:])
+    assert alone.faces == first.faces[1:]
+    assert not (array(alone.photo) != array(photo))[:, :450].any()
+
+
 @pytest.mark.parametrize(
     ("which", "message"),
     [

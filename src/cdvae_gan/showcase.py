@@ -192,9 +192,11 @@ def _side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
 def _edited(photograph: Photograph, model: CDVAEGAN, out: Path, page: Page) -> EditedPhotograph:
     """Every flip of a photograph: files in a folder of its own, and a section of the page."""
     folder = _folder(out / photograph.name)
-    results = {
-        name: edit(photograph.picture, {name: "flip"}, model=model) for name in model.attributes
-    }
+    results: dict[str, EditedPhoto] = {}
+    for name in model.attributes:
+        # Faces are looked for once: that takes longer than an edit.
+        known = next(iter(results.values())).faces if results else "all"
+        results[name] = edit(photograph.picture, {name: "flip"}, model=model, faces=known)
     edited = {name: result.save(folder / f"{name}.png") for name, result in results.items()}
     slid = _SLIDER if _SLIDER in results else model.attributes[0]
     slider = results[slid].save_comparison(folder / "before-and-after.html")
