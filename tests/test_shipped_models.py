@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import cdvae_gan
+from card_tables import figures_of
 from cdvae_gan import CDVAEGAN
+from cdvae_gan.data import AttributeDataset
 from cdvae_gan.evaluation.edits import ModelEditor
 from cdvae_gan.evaluation.metrics import LabelQuality, Reconstruction
 from cdvae_gan.evaluation.provenance import model_digest
@@ -25,7 +26,6 @@ from cdvae_gan.evaluation.splits import groups_of, halves
 from cdvae_gan.faces import find_faces, straighten
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.model import shipped_models
-from card_tables import figures_of
 
 WEIGHTS = Path(str(resources.files("cdvae_gan"))) / "weights"
 MEASURED = [name for name in shipped_models() if (WEIGHTS / name / "metrics.json").is_file()]
@@ -193,12 +193,12 @@ FOLDER = os.environ.get("CDVAE_GAN_CELEBA")
 
 
 @pytest.fixture(scope="module")
-def photos(faces: CDVAEGAN) -> Iterator[cdvae_gan.data.AttributeDataset]:
+def photos(faces: CDVAEGAN) -> AttributeDataset:
     assert FOLDER is not None
     data = cdvae_gan.open_dataset(FOLDER, attributes=faces.attributes, size=faces.image_size)
     report = halves(data).report
     chosen = np.random.default_rng(0).permutation(len(report))[:200]
-    yield report.take(np.sort(chosen))
+    return report.take(np.sort(chosen))
 
 
 def overlaps(found: Any, stated: list[float]) -> bool:
@@ -209,7 +209,7 @@ def overlaps(found: Any, stated: list[float]) -> bool:
 @pytest.mark.celeba
 @pytest.mark.skipif(FOLDER is None, reason="no CelebA: name its folder in CDVAE_GAN_CELEBA")
 def test_reconstruction_and_labels_of_some_photos_are_as_the_card_says(
-    faces: CDVAEGAN, photos: cdvae_gan.data.AttributeDataset
+    faces: CDVAEGAN, photos: AttributeDataset
 ) -> None:
     images, labels = photos.batch(np.arange(len(photos)))
     x, who = to_float(images), groups_of(photos)

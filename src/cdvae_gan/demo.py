@@ -1,4 +1,4 @@
-"""``demo-train``, the main job in minutes: train on drawn avatars, and compare counterfactuals with the true ones.
+"""The main job in minutes: train on drawn avatars, compare counterfactuals with the true ones.
 
 Photos of people have no true counterfactual to compare with; avatars have, since they are drawn.
 """
