@@ -536,15 +536,26 @@ def _shown(photo: Image.Image) -> Image.Image:
 
 def _page(edited: EditedPhoto) -> str:
     """The comparison, as HTML."""
-    do = ", ".join(f"{k}={v}" for k, v in edited.counterfactuals.do.items()) or "nothing"
+    values = edited.counterfactuals.do.items()
+    do = ", ".join(f"{k}={v if isinstance(v, str) else f'{v:g}'}" for k, v in values) or "nothing"
     shown = [_shown(picture) for picture in (edited.original, edited.photo)]
     before, after = (_data_url(picture) for picture in shown)
     width, height = shown[0].size
-    faces = ", ".join(str(number) for number in edited.edited)
-    caption = f"do({do}) on face {faces} of {len(edited.faces)}, drawn by CDVAE-GAN"
+    caption = f"do({do}){_which_of(edited)}, drawn by CDVAE-GAN"
     return _PAGE.format(
         caption=html.escape(caption), before=before, after=after, width=width, height=height
     )
+
+
+def _which_of(edited: EditedPhoto) -> str:
+    """Which faces of several, in words."""
+    if len(edited.faces) == 1:
+        return ""
+    if len(edited.edited) == len(edited.faces):
+        return f" on all {len(edited.faces)} faces"
+    several = "s" if len(edited.edited) > 1 else ""
+    numbers = ", ".join(str(number) for number in edited.edited)
+    return f" on face{several} {numbers} of {len(edited.faces)}"
 
 
 def _data_url(picture: Image.Image) -> str:
@@ -564,14 +575,19 @@ _PAGE = """<!doctype html>
 <title>{caption}</title>
 <style>
 :root {{ color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }}
-body {{ margin: 1.5rem auto; max-width: min(95vw, calc(85vh * {width} / {height})); }}
-.pair {{ --at: 50%; position: relative; }}
+body {{ margin: 1.5rem auto; max-width: min(95vw, max(16rem, calc((100vh - 11rem) * {width} / {height}))); }}
+.pair {{ --at: 50%; position: relative; overflow: hidden; cursor: ew-resize; touch-action: pan-y; }}
 .pair img {{ display: block; width: 100%; height: auto; }}
+.pair img:first-child {{ clip-path: inset(0 calc(100% - var(--at)) 0 0); }}
 .pair img + img {{ position: absolute; inset: 0; clip-path: inset(0 0 0 var(--at)); }}
 .pair::after {{ content: ""; position: absolute; inset: 0 auto 0 var(--at); width: 2px;
   margin-left: -1px; background: #fff; box-shadow: 0 0 3px #000; pointer-events: none; }}
+.pair::before {{ content: "◀ ▶"; position: absolute; z-index: 1; inset: 50% auto auto var(--at);
+  translate: -50% -50%; width: 2.5rem; height: 2.5rem; border-radius: 50%; background: #fffd;
+  color: #222; box-shadow: 0 0 3px #000; font: .7rem/2.5rem system-ui; text-align: center;
+  pointer-events: none; }}
 .ends {{ display: flex; justify-content: space-between; }}
-input {{ width: 100%; margin: .75rem 0 0; }}
+input {{ width: 100%; height: 2rem; margin: .5rem 0 0; }}
 </style>
 </head>
 <body>
@@ -582,15 +598,18 @@ input {{ width: 100%; margin: .75rem 0 0; }}
 </div>
 <input type="range" min="0" max="100" step="any" value="50" autofocus
   aria-label="Where before ends and after begins; move it with the arrow keys">
-<div class="ends" aria-hidden="true"><span>before ◀</span><span>▶ after</span></div>
+<div class="ends" aria-hidden="true"><span>◀ before</span><span>after ▶</span></div>
 <figcaption>{caption}</figcaption>
 </figure>
 <script>
 const pair = document.querySelector(".pair");
 const slider = document.querySelector("input");
-const show = () => pair.style.setProperty("--at", slider.value + "%");
+const show = () => {{
+  pair.style.setProperty("--at", slider.value + "%");
+  slider.setAttribute("aria-valuetext", Math.round(slider.value) + " % before");
+}};
 const follow = (event) => {{
-  if (event.buttons !== 1 && event.type !== "pointerdown") return;
+  if (!pair.hasPointerCapture(event.pointerId)) return;
   const box = pair.getBoundingClientRect();
   slider.value = 100 * (event.clientX - box.left) / box.width;
   show();
@@ -603,10 +622,14 @@ slider.addEventListener("keydown", (event) => {{
   slider.value = Number(slider.value) + step;
   show();
 }});
-pair.style.touchAction = "pan-y";
 pair.addEventListener("dragstart", (event) => event.preventDefault());
-pair.addEventListener("pointerdown", follow);
+pair.addEventListener("pointerdown", (event) => {{
+  if (event.button !== 0) return;
+  pair.setPointerCapture(event.pointerId); // so that it follows beyond the picture's edge
+  follow(event);
+}});
 pair.addEventListener("pointermove", follow);
+pair.addEventListener("pointerup", () => slider.focus({{ preventScroll: true }}));
 show();
 </script>
 </body>
