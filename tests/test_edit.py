@@ -459,7 +459,8 @@ def test_the_page_says_which_faces_of_several(result: EditedPhoto, tmp_path: Pat
         return page.split("<figcaption>")[1].split("</figcaption>")[0]
 
     assert caption(1, (1,)) == "do(Smile=flip), drawn by CDVAE-GAN"
-    assert caption(2, (1, 2)) == "do(Smile=flip) on all 2 faces, drawn by CDVAE-GAN"
+    assert caption(2, (1, 2)) == "do(Smile=flip) on both faces, drawn by CDVAE-GAN"
+    assert caption(3, (1, 2, 3)) == "do(Smile=flip) on all 3 faces, drawn by CDVAE-GAN"
     assert caption(3, (2,)) == "do(Smile=flip) on face 2 of 3, drawn by CDVAE-GAN"
     assert caption(3, (1, 3)) == "do(Smile=flip) on faces 1, 3 of 3, drawn by CDVAE-GAN"
 

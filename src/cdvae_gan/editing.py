@@ -204,15 +204,14 @@ def edit(
     original = _open(photo)
     name = "the photo" if isinstance(photo, Image.Image) else Path(photo).name
     network = _loaded(model)
-    if given := _given(faces):
-        found, faces = given, "all"
-    elif aligned or original.size == _ALIGNED_SIZE:
+    found, which = _given(faces)
+    if not found and (aligned or original.size == _ALIGNED_SIZE):
         found = [aligned_face(original)]
-    else:
+    elif not found:
         found = find_faces(original, any_angle=any_angle)
     if not found:
         raise InputError(_nothing_found(original, name))
-    chosen, notes = _usable(found, _chosen(found, faces, name), faces)
+    chosen, notes = _usable(found, _chosen(found, which, name), which)
     rgb = original.convert("RGB")
     crops = [
         np.asarray(straighten(rgb, found[i].to_frame, network.image_size)).copy() for i in chosen
@@ -280,13 +279,15 @@ def _in_mode(picture: Image.Image, otherwise: Image.Image) -> Image.Image:
     return picture.copy() if picture.mode in _KEPT_MODES else otherwise.convert("RGB")
 
 
-def _given(faces: Which) -> list[Face]:
-    """The faces, where they were found before; none where they are but said by number or name."""
-    several = () if isinstance(faces, str | int) else faces
-    return [face for face in several if isinstance(face, Face)]
+def _given(faces: Which) -> tuple[list[Face], str | int | Sequence[int]]:
+    """Faces that were found before, if there are, and which are meant of those that will be."""
+    if isinstance(faces, str | int):
+        return [], faces
+    found = [face for face in faces if isinstance(face, Face)]
+    return found, "all" if found else [n for n in faces if not isinstance(n, Face)]
 
 
-def _chosen(found: Sequence[Face], which: Which, name: str) -> list[int]:
+def _chosen(found: Sequence[Face], which: str | int | Sequence[int], name: str) -> list[int]:
     """Indices of the faces that are meant."""
     if which == "largest":
         return [max(range(len(found)), key=lambda i: found[i].eye_distance)]
@@ -306,7 +307,7 @@ def _chosen(found: Sequence[Face], which: Which, name: str) -> list[int]:
 
 
 def _usable(
-    found: Sequence[Face], chosen: Sequence[int], which: Which
+    found: Sequence[Face], chosen: Sequence[int], which: str | int | Sequence[int]
 ) -> tuple[list[int], list[str]]:
     """Those of the chosen faces that are large enough, and sentences about the others."""
     small = [i for i in chosen if _was_found(found[i]) and found[i].eye_distance < _TOO_SMALL]
@@ -552,7 +553,7 @@ def _which_of(edited: EditedPhoto) -> str:
     if len(edited.faces) == 1:
         return ""
     if len(edited.edited) == len(edited.faces):
-        return f" on all {len(edited.faces)} faces"
+        return " on both faces" if len(edited.faces) == 2 else f" on all {len(edited.faces)} faces"
     several = "s" if len(edited.edited) > 1 else ""
     numbers = ", ".join(str(number) for number in edited.edited)
     return f" on face{several} {numbers} of {len(edited.faces)}"
@@ -575,7 +576,8 @@ _PAGE = """<!doctype html>
 <title>{caption}</title>
 <style>
 :root {{ color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }}
-body {{ margin: 1.5rem auto; max-width: min(95vw, max(16rem, calc((100vh - 11rem) * {width} / {height}))); }}
+body {{ margin: 1.5rem auto;
+  max-width: min(95vw, max(16rem, calc((100vh - 11rem) * {width} / {height}))); }}
 .pair {{ --at: 50%; position: relative; overflow: hidden; cursor: ew-resize; touch-action: pan-y; }}
 .pair img {{ display: block; width: 100%; height: auto; }}
 .pair img:first-child {{ clip-path: inset(0 calc(100% - var(--at)) 0 0); }}

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from rich.console import Console
 
-from cdvae_gan.editing import EditedPhoto, edit
+from cdvae_gan.editing import EditedPhoto, Which, edit
 from cdvae_gan.errors import InputError
 from cdvae_gan.faces import straighten
 from cdvae_gan.figures import contact_sheet
@@ -38,6 +38,7 @@ _AVATARS_MODEL = "avatars64"
 _AVATARS = "avatars:n=12,seed=3,validation=0.5"
 _SLIDER = "Eyeglasses"  # what the page with the slider shows, if the model knows it
 _CELL = 178  # side of a face in the sheet of flips, in pixels
+_GROUND = (226, 222, 214)
 _TITLE = "Counterfactual photographs"
 
 
@@ -181,9 +182,11 @@ def _picture(package: str, *parts: str) -> Image.Image:
 def _side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
     """The second one smaller, and turned clockwise by 20°."""
     small = right.resize((right.width * 6 // 10, right.height * 6 // 10), Image.Resampling.LANCZOS)
-    turned = small.convert("RGBA").rotate(-20, Image.Resampling.BICUBIC, expand=True)
+    # A clear margin, or the turned edge is a staircase.
+    framed = ImageOps.expand(small.convert("RGBA"), 2, (*_GROUND, 0))
+    turned = framed.rotate(-20, Image.Resampling.BICUBIC, expand=True)
     size = (left.width + turned.width + 60, max(left.height, turned.height) + 40)
-    together = Image.new("RGB", size, (226, 222, 214))
+    together = Image.new("RGB", size, _GROUND)
     together.paste(left, (20, (size[1] - left.height) // 2))
     together.paste(turned, (left.width + 40, (size[1] - turned.height) // 2), turned)
     return together
@@ -195,7 +198,7 @@ def _edited(photograph: Photograph, model: CDVAEGAN, out: Path, page: Page) -> E
     results: dict[str, EditedPhoto] = {}
     for name in model.attributes:
         # Faces are looked for once: that takes longer than an edit.
-        known = next(iter(results.values())).faces if results else "all"
+        known: Which = next(iter(results.values())).faces if results else "all"
         results[name] = edit(photograph.picture, {name: "flip"}, model=model, faces=known)
     edited = {name: result.save(folder / f"{name}.png") for name, result in results.items()}
     slid = _SLIDER if _SLIDER in results else model.attributes[0]
