@@ -3,7 +3,7 @@
 #   PYTHON       the interpreter that makes .venv
 #   TORCH_INDEX  another package index for torch, used when .venv is made, such as
 #                https://download.pytorch.org/whl/cpu for the build without CUDA
-#   DEMO         where `make demo` writes
+#   DEMO         where `make demo` and `make demo-train` write
 PYTHON ?= python3
 TORCH_INDEX ?=
 DEMO ?= demo
@@ -15,13 +15,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format docs web build clean distclean
+.PHONY: help demo demo-train test lint format docs web build clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.has-train ## train on drawn avatars and compare with their true counterfactuals
+demo: $(VENV)/.has-demo ## edit photographs with the shipped model; open demo/index.html
 	$(BIN)/cdvae-gan demo --out $(DEMO)
+
+demo-train: $(VENV)/.has-train ## train on drawn avatars and compare with their true counterfactuals
+	$(BIN)/cdvae-gan demo-train --out $(DEMO)
 
 test: $(VENV)/.has-dev ## run the tests
 	$(BIN)/python -m pytest

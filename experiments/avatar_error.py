@@ -2,8 +2,8 @@
 
     python experiments/avatar_error.py MODEL [--source avatars:n=1000,seed=1,validation=0.5]
 
-Settings of the demo were compared on the validation split of the default avatars (seed 0); this
-draws others.
+Settings of ``make demo-train`` were compared on the validation split of the default avatars (seed
+0); this draws others.
 """
 
 from __future__ import annotations

@@ -10,9 +10,36 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 _SECTIONS = ("Attribute by attribute", "Judge by judge", "By group")
+
+
+def figures_of(results: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``metrics.json`` holds: of which weights, and what can be measured again without judges.
+
+    Args:
+        results: Of ``results.json``.
+    """
+    about, tables = results["about"], results["tables"]
+    names = about["attributes"]
+    return {
+        "weights": about["model"]["digest"],
+        "judges": [j["name"] for j in about["judges"]],
+        "images": about["data"]["images"],
+        "deception": {name: round(tables["deception"][name]["all"]["value"], 3) for name in names},
+        "reconstruction L1": _interval(tables["reconstruction"]["image"]["L1"]),
+        "labels, balanced accuracy": {
+            name: _interval(tables["labels"][name]["balanced accuracy"]) for name in names
+        },
+    }
+
+
+def _interval(estimate: Mapping[str, float]) -> list[float]:
+    """Value, and the ends of its interval of 95 %."""
+    return [round(estimate[part], 4) for part in ("value", "low", "high")]
 
 
 def main() -> None:
@@ -22,15 +49,7 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     o = parser.parse_args()
     results = json.loads((o.report / "results.json").read_text())
-    deception = results["tables"]["deception"]
-    figures = {
-        "judges": [j["name"] for j in results["about"]["judges"]],
-        "images": results["about"]["data"]["images"],
-        "deception": {
-            name: round(deception[name]["all"]["value"], 3)
-            for name in results["about"]["attributes"]
-        },
-    }
+    figures = figures_of(results)
     (o.weights / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n")
     for section in re.split(r"^## ", (o.report / "report.md").read_text(), flags=re.MULTILINE):
         if section.startswith(_SECTIONS):

@@ -1,4 +1,4 @@
-"""Try a change to the demo's settings: train for so many steps, and compare with the truth.
+"""Try a change to the settings of demo-train: so many steps, then compared with the truth.
 
     python experiments/demo_settings.py '{"learning_rate_d": 2e-4, "weights": {"gate": 0.3}}'
 

@@ -65,7 +65,7 @@ def size_of(path: Path) -> tuple[int, int]:
 def test_help_is_there_for_every_command_with_examples_and_without_torch() -> None:
     script = (
         "import sys; from cdvae_gan.cli import main\n"
-        "names = 'train counterfactual sample traverse info demo'.split()\n"
+        "names = 'train counterfactual sample traverse info demo demo-train'.split()\n"
         "for words in [[], ['data', 'check'], ['data', 'clear-cache'], *([n] for n in names)]:\n"
         "    assert main([*words, '--help']) == 0\n"
         "assert main(['--version']) == 0\n"
@@ -74,7 +74,7 @@ def test_help_is_there_for_every_command_with_examples_and_without_torch() -> No
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("Examples") == 9
+    assert done.stdout.count("Examples") == 10
     assert f"cdvae-gan {__version__}" in done.stdout
 
 

@@ -1,4 +1,4 @@
-"""The command line from data to a model: data check, train, and the demo with its figure."""
+"""The command line from data to a model: data check, train, and demo-train with its figure."""
 
 from __future__ import annotations
 
@@ -164,11 +164,11 @@ def test_data_and_places_that_are_not_there_are_named(cli: Cli, here: Path) -> N
     assert "cannot write the run" in cli.refused("train", AVATARS, "--out", "file/run", *tail)
 
 
-# -- demo -----------------------------------------------------------------------------------------
+# -- demo-train ----------------------------------------------------------------------------------
 
 
 def test_the_demo_draws_measures_and_starts_anew(cli: Cli, here: Path) -> None:
-    words = ("demo", "--source", AVATARS, "--size", 32, "--minutes", 0.001)
+    words = ("demo-train", "--source", AVATARS, "--size", 32, "--minutes", 0.001)
     told = json.loads(cli(*words, "--json").out)
     error = told["counterfactual_error"]
     assert len(error["attributes"]) == 8
@@ -187,9 +187,9 @@ def test_the_demo_draws_measures_and_starts_anew(cli: Cli, here: Path) -> None:
 
 
 def test_the_demo_refuses_what_it_cannot_use(cli: Cli, here: Path) -> None:
-    assert "must be positive" in cli.refused("demo", "--minutes", 0)
+    assert "must be positive" in cli.refused("demo-train", "--minutes", 0)
     (here / "demo/run").mkdir(parents=True)
-    assert "is no run of a demo" in cli.refused("demo")
+    assert "is no run of a demo" in cli.refused("demo-train")
 
 
 # -- the counterfactual error ---------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import cmath
+import io
 import json
 import math
 import re
@@ -259,6 +261,20 @@ def test_an_edit_does_not_reach_into_the_face_beside(found: Callable[..., None])
     assert change[150:250, 440:].max() <= 1
 
 
+def test_faces_that_were_found_before_are_not_looked_for(
+    found: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = texture(900, 400)
+    found(face_at(200, 200, 1.5), face_at(700, 200, 2.0))
+    first = edit(photo, {"Smile": 1}, model=Painter(redder))
+    monkeypatch.setattr(editing, "find_faces", None)
+    again = edit(photo, {"Smile": 1}, model=Painter(redder), faces=first.faces)
+    assert again.photo.tobytes() == first.photo.tobytes()
+    alone = edit(photo, {"Smile": 1}, model=Painter(redder), faces=first.faces[1:])
+    assert alone.faces == first.faces[1:]
+    assert not (array(alone.photo) != array(photo))[:, :450].any()
+
+
 @pytest.mark.parametrize(
     ("which", "message"),
     [
@@ -432,6 +448,33 @@ def test_the_comparison_is_one_page_that_needs_no_other(
     assert "&lt;b&gt;" in page
     with pytest.raises(InputError, match=r"use \.html"):
         result.save_comparison(tmp_path / "a.png")
+
+
+def test_the_page_says_which_faces_of_several(result: EditedPhoto, tmp_path: Path) -> None:
+    face = result.faces[0]
+
+    def caption(faces: int, edited: tuple[int, ...]) -> str:
+        several = replace(result, faces=(face,) * faces, edited=edited)
+        page = several.save_comparison(tmp_path / "a.html").read_text(encoding="utf-8")
+        return page.split("<figcaption>")[1].split("</figcaption>")[0]
+
+    assert caption(1, (1,)) == "do(Smile=flip), drawn by CDVAE-GAN"
+    assert caption(2, (1, 2)) == "do(Smile=flip) on both faces, drawn by CDVAE-GAN"
+    assert caption(3, (1, 2, 3)) == "do(Smile=flip) on all 3 faces, drawn by CDVAE-GAN"
+    assert caption(3, (2,)) == "do(Smile=flip) on face 2 of 3, drawn by CDVAE-GAN"
+    assert caption(3, (1, 3)) == "do(Smile=flip) on faces 1, 3 of 3, drawn by CDVAE-GAN"
+
+
+def test_the_page_tells_no_place_and_the_photo_keeps_it(
+    untrained: CDVAEGAN, tmp_path: Path
+) -> None:
+    edited = edit(jpeg(tmp_path / "photo.jpg"), {"Smile": "flip"}, model=untrained, aligned=True)
+    page = edited.save_comparison(tmp_path / "a.html").read_text(encoding="utf-8")
+    for part in re.findall(r"data:image/jpeg;base64,([^\"]+)", page):
+        with Image.open(io.BytesIO(base64.b64decode(part))) as shown:
+            assert not shown.getexif()
+    with Image.open(edited.save(tmp_path / "out.png")) as written:
+        assert written.getexif()[0x010F] == "a camera"
 
 
 def test_measured_figures_are_read_from_beside_the_weights(tmp_path: Path) -> None:

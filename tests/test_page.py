@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.server
 import io
 import json
-import os
 import shutil
 import tarfile
 import threading
@@ -30,6 +29,7 @@ from cdvae_gan.counterfactual import Counterfactuals
 from cdvae_gan.export import Example, export_web, ort_folder
 from cdvae_gan.export.ort import ORT_FILES, ORT_VERSION
 from cdvae_gan.faces import FRAME, Face, Similarity, aligned_face, straighten
+from chromium import chromium, missing
 from command_line import Cli
 from small_export import NAMES, small_model
 
@@ -173,25 +173,11 @@ def test_a_folder_given_by_hand_must_be_that_package(no_ort: Path, tmp_path: Pat
 # Using it
 
 
-def missing(reason: str) -> None:
-    """Skip, but never where everything must be there."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """A real Chromium, without a network."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        missing("no Chromium on this machine (Debian: apt-get install chromium)")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

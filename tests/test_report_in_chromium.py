@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,11 @@ import pytest
 
 from cdvae_gan.evaluation.measure import FAST, Settings, evaluate
 from cdvae_gan.evaluation.report import save_report
+from chromium import chromium
 from test_evaluate import EYE, OTHER, halves, one_way
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DESKTOP, PHONE = (1280, 900), (360, 740)
+Show = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -31,96 +29,82 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    driver = shutil.which("chromedriver")
-    if program is None or driver is None:
-        missing = "no Chromium" if program is None else "no chromedriver"
-        reason = f"{missing} here: apt-get install chromium chromium-driver"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    webdriver = pytest.importorskip("selenium.webdriver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    chrome = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield chrome
-    chrome.quit()
+    with chromium() as browser:
+        yield browser
 
 
-def show(browser: Any, page: Path, size: tuple[int, int], scheme: str = "light") -> None:
-    width, height = size
-    browser.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride",
-        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
-    )
-    browser.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia",
-        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
-    )
-    browser.get(page.as_uri())
+@pytest.fixture
+def show(browser: Any, page: Path) -> Iterator[Show]:
+    """Opens the page on a screen of some size, in a tab of its own."""
+    contexts = []
+
+    def opened(size: tuple[int, int], scheme: str = "light") -> Any:
+        width, height = size
+        context = browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            is_mobile=width < 500,
+        )
+        contexts.append(context)
+        tab = context.new_page()
+        tab.asked, tab.said = [], []
+        tab.on("request", lambda request: tab.asked.append(request.url.split(",")[0]))
+        tab.on("console", lambda message: tab.said.append(message.text))
+        tab.on("pageerror", lambda error: tab.said.append(str(error)))
+        tab.goto(page.as_uri())
+        return tab
+
+    yield opened
+    for context in contexts:
+        context.close()
 
 
-def test_it_loads_whole_and_fetches_nothing(browser: Any, page: Path) -> None:
-    browser.get_log("performance")
-    show(browser, page, DESKTOP)
-    assert browser.title == "Evaluation of one way"
-    assert browser.get_log("browser") == []
-    messages = [json.loads(e["message"])["message"] for e in browser.get_log("performance")]
-    asked = {
-        m["params"]["request"]["url"].split(",")[0]
-        for m in messages
-        if m["method"] == "Network.requestWillBeSent"
-    }
-    assert {url for url in asked if not url.startswith("data:image/png")} == {page.as_uri()}
-    images = browser.execute_script(
-        "return [...document.images].map(i => [i.complete, i.naturalWidth, i.alt])"
-    )
+def test_it_loads_whole_and_fetches_nothing(show: Show, page: Path) -> None:
+    tab = show(DESKTOP)
+    assert tab.title() == "Evaluation of one way"
+    assert tab.said == []
+    assert {u for u in tab.asked if not u.startswith("data:image/png")} == {page.as_uri()}
+    images = tab.evaluate("[...document.images].map(i => [i.complete, i.naturalWidth, i.alt])")
     assert len(images) > 10
     assert all(complete and width == 32 and alt for complete, width, alt in images)
-    plots = browser.execute_script(
-        "return [...document.querySelectorAll('svg.plot')]"
-        ".map(s => s.getBoundingClientRect().width)"
+    plots = tab.evaluate(
+        "[...document.querySelectorAll('svg.plot')].map(s => s.getBoundingClientRect().width)"
     )
     assert len(plots) >= 2
     assert all(width > 300 for width in plots)
 
 
-def test_links_within_the_page_lead_somewhere(browser: Any, page: Path) -> None:
-    show(browser, page, DESKTOP)
-    broken = browser.execute_script(
-        "return [...document.querySelectorAll('a[href^=\"#\"]')]"
+def test_links_within_the_page_lead_somewhere(show: Show) -> None:
+    tab = show(DESKTOP)
+    broken = tab.evaluate(
+        "[...document.querySelectorAll('a[href^=\"#\"]')]"
         ".filter(a => !document.querySelector(a.getAttribute('href'))).map(a => a.href)"
     )
     assert broken == []
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
-def test_the_page_is_never_wider_than_the_screen(
-    browser: Any, page: Path, size: tuple[int, int]
-) -> None:
-    show(browser, page, size)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= size[0]
+def test_the_page_is_never_wider_than_the_screen(show: Show, size: tuple[int, int]) -> None:
+    tab = show(size)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= size[0]
     # What is wide, such as a table, can be scrolled in its own frame.
-    hidden = browser.execute_script(
-        "return [...document.querySelectorAll('table, img, svg')].filter(e => {"
+    hidden = tab.evaluate(
+        "[...document.querySelectorAll('table, img, svg')].filter(e => {"
         "const frame = e.closest('.scroll'); const right = e.getBoundingClientRect().right;"
         "return right > innerWidth && !(frame && frame.scrollWidth > frame.clientWidth)}).length"
     )
     assert hidden == 0
 
 
-def test_letters_can_be_read_on_a_phone(browser: Any, page: Path) -> None:
-    show(browser, page, PHONE)
-    smallest = browser.execute_script(
-        "return Math.min(...[...document.querySelectorAll('td, th, p, li, small, figcaption')]"
+def test_letters_can_be_read_on_a_phone(show: Show) -> None:
+    tab = show(PHONE)
+    smallest = tab.evaluate(
+        "Math.min(...[...document.querySelectorAll('td, th, p, li, small, figcaption')]"
         ".filter(e => e.textContent).map(e => parseFloat(getComputedStyle(e).fontSize)))"
     )
     assert smallest >= 10
-    in_plots = browser.execute_script(
-        "return Math.min(...[...document.querySelectorAll('svg.plot')].map(s =>"
+    in_plots = tab.evaluate(
+        "Math.min(...[...document.querySelectorAll('svg.plot')].map(s =>"
         "s.getBoundingClientRect().width / s.viewBox.baseVal.width * "
         "Math.min(...[...s.querySelectorAll('text')].map(t => +t.getAttribute('font-size')))))"
     )
@@ -128,14 +112,14 @@ def test_letters_can_be_read_on_a_phone(browser: Any, page: Path) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_ground(browser: Any, page: Path, scheme: str) -> None:
-    show(browser, page, DESKTOP, scheme)
-    pairs = browser.execute_script(
-        "const ground = e => {for (; e; e = e.parentElement) {"
+def test_text_stands_out_from_its_ground(show: Show, scheme: str) -> None:
+    tab = show(DESKTOP, scheme)
+    pairs = tab.evaluate(
+        "() => {const ground = e => {for (; e; e = e.parentElement) {"
         "const c = getComputedStyle(e).backgroundColor;"
         "if (c !== 'rgba(0, 0, 0, 0)') return c} return 'rgb(255, 255, 255)'};"
         "return [...document.querySelectorAll('p, li, td, th, dt, dd, small, h1, h2, figcaption')]"
-        ".filter(e => e.textContent.trim()).map(e => [getComputedStyle(e).color, ground(e)])"
+        ".filter(e => e.textContent.trim()).map(e => [getComputedStyle(e).color, ground(e)])}"
     )
     assert (luminance(pairs[0][1]) > 0.5) == (scheme == "light")
     for ink, ground in {tuple(pair) for pair in pairs}:
@@ -151,7 +135,6 @@ def luminance(color: str) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def test_it_prints(browser: Any, page: Path) -> None:
-    show(browser, page, DESKTOP)
-    printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
-    assert len(printed["data"]) > 20_000
+def test_it_prints(show: Show) -> None:
+    tab = show(DESKTOP)
+    assert len(tab.pdf(print_background=True)) > 15_000

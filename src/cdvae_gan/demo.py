@@ -1,4 +1,4 @@
-"""The main job in minutes: train on drawn avatars, and compare counterfactuals with the true ones.
+"""The main job in minutes: train on drawn avatars, compare counterfactuals with the true ones.
 
 Photos of people have no true counterfactual to compare with; avatars have, since they are drawn.
 """
@@ -29,7 +29,7 @@ from cdvae_gan.objective import Weights
 from cdvae_gan.training import Limits, TrainConfig, train
 from cdvae_gan.traversal import attribute_traversal
 
-__all__ = ["Demo", "comparison", "demo_config", "run"]
+__all__ = ["Demo", "comparison", "comparisons", "demo_config", "run"]
 
 _MEASURED = 200
 _ROWS = 6
@@ -150,12 +150,11 @@ def _fresh(out: Path, console: Console) -> Path:
 def _draw(model: CDVAEGAN, unseen: AttributeDataset, out: Path) -> list[Path]:
     rows = unseen.take(np.arange(min(_ROWS, len(unseen))))
     x = to_float(rows.batch(np.arange(len(rows))).images)
-    first = {}
-    for i in range(0, len(model.attributes), _IN_A_FIGURE):
-        name = "counterfactuals" + (f"-{i // _IN_A_FIGURE + 1}" if i else "")
-        first[name] = comparison(model, rows, model.attributes[i : i + _IN_A_FIGURE])
     figures = {
-        **first,
+        **{
+            f"counterfactuals-{i + 1}" if i else "counterfactuals": picture
+            for i, picture in enumerate(comparisons(model, rows))
+        },
         "reconstructions": _reconstructions(model, x),
         "samples": _samples(model),
         "traversal": _traversal(model, x[:1]),
@@ -165,6 +164,14 @@ def _draw(model: CDVAEGAN, unseen: AttributeDataset, out: Path) -> list[Path]:
         paths.append(out / f"{name}.png")
         picture.save(paths[-1])
     return paths
+
+
+def comparisons(model: CDVAEGAN, data: AttributeDataset) -> list[Image.Image]:
+    """All attributes of a model, four to a picture; see `comparison`."""
+    return [
+        comparison(model, data, model.attributes[i : i + _IN_A_FIGURE])
+        for i in range(0, len(model.attributes), _IN_A_FIGURE)
+    ]
 
 
 def comparison(model: CDVAEGAN, data: AttributeDataset, attributes: tuple[str, ...]) -> Image.Image:

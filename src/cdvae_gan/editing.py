@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EditedPhoto", "Which", "edit", "measured_deception"]
 
-Which = Literal["all", "largest"] | int | Sequence[int]
-"""Faces by number from left to right, beginning with 1."""
+Which = Literal["all", "largest"] | int | Sequence[int] | Sequence[Face]
+"""Faces by number from left to right, beginning with 1; or the faces themselves."""
 
 Pixels = NDArray[np.uint8]
 Field = NDArray[np.float32]
@@ -183,7 +183,9 @@ def edit(
         do: Attribute name to 0, 1, a strength in between, or ``"flip"``. Empty: the photo comes
             back bit for bit.
         model: A model, or what :func:`cdvae_gan.load` takes.
-        faces: ``"all"``, ``"largest"``, or numbers from left to right, beginning with 1.
+        faces: ``"all"``, ``"largest"``, or numbers from left to right, beginning with 1. Or faces
+            of this photo that :func:`cdvae_gan.faces.find_faces` found before: looking for them
+            takes longer than an edit.
         strength: How far to go from what is there to what ``do`` says, in [0, 1].
         detail: κ in [0, 1]: 1 keeps all detail that the edit does not touch, 0 is plain decoding,
             as coarse as the model; None for the model's own.
@@ -202,13 +204,14 @@ def edit(
     original = _open(photo)
     name = "the photo" if isinstance(photo, Image.Image) else Path(photo).name
     network = _loaded(model)
-    if aligned or original.size == _ALIGNED_SIZE:
+    found, which = _given(faces)
+    if not found and (aligned or original.size == _ALIGNED_SIZE):
         found = [aligned_face(original)]
-    else:
+    elif not found:
         found = find_faces(original, any_angle=any_angle)
     if not found:
         raise InputError(_nothing_found(original, name))
-    chosen, notes = _usable(found, _chosen(found, faces, name), faces)
+    chosen, notes = _usable(found, _chosen(found, which, name), which)
     rgb = original.convert("RGB")
     crops = [
         np.asarray(straighten(rgb, found[i].to_frame, network.image_size)).copy() for i in chosen
@@ -276,6 +279,14 @@ def _in_mode(picture: Image.Image, otherwise: Image.Image) -> Image.Image:
     return picture.copy() if picture.mode in _KEPT_MODES else otherwise.convert("RGB")
 
 
+def _given(faces: Which) -> tuple[list[Face], str | int | Sequence[int]]:
+    """Faces that were found before, if there are, and which are meant of those that will be."""
+    if isinstance(faces, str | int):
+        return [], faces
+    found = [face for face in faces if isinstance(face, Face)]
+    return found, "all" if found else [n for n in faces if not isinstance(n, Face)]
+
+
 def _chosen(found: Sequence[Face], which: str | int | Sequence[int], name: str) -> list[int]:
     """Indices of the faces that are meant."""
     if which == "largest":
@@ -296,7 +307,7 @@ def _chosen(found: Sequence[Face], which: str | int | Sequence[int], name: str) 
 
 
 def _usable(
-    found: Sequence[Face], chosen: Sequence[int], which: Which
+    found: Sequence[Face], chosen: Sequence[int], which: str | int | Sequence[int]
 ) -> tuple[list[int], list[str]]:
     """Those of the chosen faces that are large enough, and sentences about the others."""
     small = [i for i in chosen if _was_found(found[i]) and found[i].eye_distance < _TOO_SMALL]
@@ -526,15 +537,26 @@ def _shown(photo: Image.Image) -> Image.Image:
 
 def _page(edited: EditedPhoto) -> str:
     """The comparison, as HTML."""
-    do = ", ".join(f"{k}={v}" for k, v in edited.counterfactuals.do.items()) or "nothing"
+    values = edited.counterfactuals.do.items()
+    do = ", ".join(f"{k}={v if isinstance(v, str) else f'{v:g}'}" for k, v in values) or "nothing"
     shown = [_shown(picture) for picture in (edited.original, edited.photo)]
     before, after = (_data_url(picture) for picture in shown)
     width, height = shown[0].size
-    faces = ", ".join(str(number) for number in edited.edited)
-    caption = f"do({do}) on face {faces} of {len(edited.faces)}, drawn by CDVAE-GAN"
+    caption = f"do({do}){_which_of(edited)}, drawn by CDVAE-GAN"
     return _PAGE.format(
         caption=html.escape(caption), before=before, after=after, width=width, height=height
     )
+
+
+def _which_of(edited: EditedPhoto) -> str:
+    """Which faces of several, in words."""
+    if len(edited.faces) == 1:
+        return ""
+    if len(edited.edited) == len(edited.faces):
+        return " on both faces" if len(edited.faces) == 2 else f" on all {len(edited.faces)} faces"
+    several = "s" if len(edited.edited) > 1 else ""
+    numbers = ", ".join(str(number) for number in edited.edited)
+    return f" on face{several} {numbers} of {len(edited.faces)}"
 
 
 def _data_url(picture: Image.Image) -> str:
@@ -554,14 +576,20 @@ _PAGE = """<!doctype html>
 <title>{caption}</title>
 <style>
 :root {{ color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }}
-body {{ margin: 1.5rem auto; max-width: min(95vw, calc(85vh * {width} / {height})); }}
-.pair {{ --at: 50%; position: relative; }}
+body {{ margin: 1.5rem auto;
+  max-width: min(95vw, max(16rem, calc((100vh - 11rem) * {width} / {height}))); }}
+.pair {{ --at: 50%; position: relative; overflow: hidden; cursor: ew-resize; touch-action: pan-y; }}
 .pair img {{ display: block; width: 100%; height: auto; }}
+.pair img:first-child {{ clip-path: inset(0 calc(100% - var(--at)) 0 0); }}
 .pair img + img {{ position: absolute; inset: 0; clip-path: inset(0 0 0 var(--at)); }}
 .pair::after {{ content: ""; position: absolute; inset: 0 auto 0 var(--at); width: 2px;
   margin-left: -1px; background: #fff; box-shadow: 0 0 3px #000; pointer-events: none; }}
+.pair::before {{ content: "◀ ▶"; position: absolute; z-index: 1; inset: 50% auto auto var(--at);
+  translate: -50% -50%; width: 2.5rem; height: 2.5rem; border-radius: 50%; background: #fffd;
+  color: #222; box-shadow: 0 0 3px #000; font: .7rem/2.5rem system-ui; text-align: center;
+  pointer-events: none; }}
 .ends {{ display: flex; justify-content: space-between; }}
-input {{ width: 100%; margin: .75rem 0 0; }}
+input {{ width: 100%; height: 2rem; margin: .5rem 0 0; }}
 </style>
 </head>
 <body>
@@ -572,15 +600,18 @@ input {{ width: 100%; margin: .75rem 0 0; }}
 </div>
 <input type="range" min="0" max="100" step="any" value="50" autofocus
   aria-label="Where before ends and after begins; move it with the arrow keys">
-<div class="ends" aria-hidden="true"><span>before ◀</span><span>▶ after</span></div>
+<div class="ends" aria-hidden="true"><span>◀ before</span><span>after ▶</span></div>
 <figcaption>{caption}</figcaption>
 </figure>
 <script>
 const pair = document.querySelector(".pair");
 const slider = document.querySelector("input");
-const show = () => pair.style.setProperty("--at", slider.value + "%");
+const show = () => {{
+  pair.style.setProperty("--at", slider.value + "%");
+  slider.setAttribute("aria-valuetext", Math.round(slider.value) + " % before");
+}};
 const follow = (event) => {{
-  if (event.buttons !== 1 && event.type !== "pointerdown") return;
+  if (!pair.hasPointerCapture(event.pointerId)) return;
   const box = pair.getBoundingClientRect();
   slider.value = 100 * (event.clientX - box.left) / box.width;
   show();
@@ -593,10 +624,14 @@ slider.addEventListener("keydown", (event) => {{
   slider.value = Number(slider.value) + step;
   show();
 }});
-pair.style.touchAction = "pan-y";
 pair.addEventListener("dragstart", (event) => event.preventDefault());
-pair.addEventListener("pointerdown", follow);
+pair.addEventListener("pointerdown", (event) => {{
+  if (event.button !== 0) return;
+  pair.setPointerCapture(event.pointerId); // so that it follows beyond the picture's edge
+  follow(event);
+}});
 pair.addEventListener("pointermove", follow);
+pair.addEventListener("pointerup", () => slider.focus({{ preventScroll: true }}));
 show();
 </script>
 </body>

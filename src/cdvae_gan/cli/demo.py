@@ -1,4 +1,4 @@
-"""``cdvae-gan demo``: the main job on drawn avatars, in minutes."""
+"""``cdvae-gan demo`` and ``demo-train``: what shipped models do at once, and a training."""
 
 from __future__ import annotations
 
@@ -9,20 +9,50 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cdvae_gan.cli.common import JsonOutput, examples, output, print_json
+from cdvae_gan.cli.common import Device, JsonOutput, examples, open_model, output, print_json
 
 if TYPE_CHECKING:
     from cdvae_gan.demo import Demo
 
-__all__ = ["EXAMPLES", "demo"]
+__all__ = ["EXAMPLES", "TRAIN_EXAMPLES", "demo", "demo_train"]
 
-EXAMPLES = examples("cdvae-gan demo", "cdvae-gan demo --out /tmp/demo --minutes 20")
+EXAMPLES = examples("cdvae-gan demo", "cdvae-gan demo --out /tmp/demo --model runs/faces")
+TRAIN_EXAMPLES = examples(
+    "cdvae-gan demo-train", "cdvae-gan demo-train --out /tmp/demo --minutes 20"
+)
+
+Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the pictures and the model.")] = Path(
-        "demo"
-    ),
+    out: Out = Path("demo"),
+    model: Annotated[
+        str, typer.Option(help="Of faces: a shipped model, a run's or a model's folder, a hub id.")
+    ] = "celeba64",
+    device: Device = "auto",
+    as_json: JsonOutput = False,
+) -> None:
+    """Edit photographs with the shipped model: every attribute flipped, on a page to look at.
+
+    The photographs are in the public domain. Beside the page stand the edited photographs at full
+    resolution. A run again in the same folder replaces what the last one wrote.
+    """
+    from cdvae_gan.showcase import show
+
+    result = show(out, model=open_model(model, device), console=Console(stderr=as_json))
+    if as_json:
+        print_json(result.to_dict())
+        return
+    console = output()
+    for photograph in result.photographs:
+        console.print(f"flips: {photograph.flips}", soft_wrap=True)
+    for path in result.avatars:
+        console.print(f"avatars: {path}", soft_wrap=True)
+    console.print(f"open {result.page}", soft_wrap=True)
+
+
+def demo_train(
+    out: Out = Path("demo"),
     minutes: Annotated[
         float, typer.Option(help="How long to train. Drawing and measuring come on top.")
     ] = 4.0,

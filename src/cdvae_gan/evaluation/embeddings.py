@@ -11,19 +11,16 @@ looks through this network too, so realism in it alone is not independent.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.judges.networks import channels_last
 from cdvae_gan.networks.efficientnet import EfficientNetFeatures
+from cdvae_gan.packages import dlib_and_models
 
 __all__ = ["Embedding", "face_embedding", "object_embedding", "share_of_faces"]
 
@@ -33,6 +30,7 @@ Embedding = Callable[[Tensor], Tensor]
 _FACE_SIZE = 150
 _FACE_BOX = (0.26, 0.37, 0.76, 0.87)  # left, top, right, bottom: dlib's own detector, usual crop
 _OBJECT_SIZE = 128
+_WHAT = "the face embedding"
 _RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
 _LANDMARKS = "shape_predictor_5_face_landmarks.dat"
 
@@ -45,7 +43,7 @@ def face_embedding() -> Embedding:
     Raises:
         InputError: The packages are missing.
     """
-    dlib, folder = _dlib()
+    dlib, folder = dlib_and_models(_WHAT, extra="eval")
     landmarks = dlib.shape_predictor(str(folder / _LANDMARKS))
     network = dlib.face_recognition_model_v1(str(folder / _RECOGNITION))
 
@@ -87,29 +85,13 @@ def object_embedding(size: int = _OBJECT_SIZE) -> Embedding:
     return embed
 
 
-def _dlib() -> tuple[Any, Path]:
-    # The package of the models is only looked up: importing it needs pkg_resources, which is gone.
-    spec = importlib.util.find_spec("face_recognition_models")
-    try:
-        import dlib
-    except ModuleNotFoundError:
-        dlib = None
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    if dlib is None or not places:
-        raise InputError(
-            "the face embedding needs the packages dlib-bin and face-recognition-models: "
-            'pip install "cdvae-gan[eval]"'
-        )
-    return dlib, Path(places[0]) / "models"
-
-
 def share_of_faces(images: Tensor) -> float:
     """On how many images uint8 ``(B, 3, H, W)`` dlib's detector finds a face, in [0, 1].
 
     Raises:
         InputError: The packages are missing.
     """
-    dlib, _ = _dlib()
+    dlib, _ = dlib_and_models(_WHAT, extra="eval")
     detector = dlib.get_frontal_face_detector()
     size = 2 * _FACE_SIZE
     x = F.interpolate(images.float(), (size, size), mode="bicubic", align_corners=False)
