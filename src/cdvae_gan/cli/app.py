@@ -30,6 +30,7 @@ from cdvae_gan.cli import (
     judge,
     reproduce,
     sample,
+    serve,
     train,
     traverse,
 )
@@ -68,6 +69,7 @@ app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=card.EXAMPLES)(card.card)
 app.command(epilog=export.EXAMPLES)(export.export)
 app.command(epilog=demo.EXAMPLES)(demo.demo)
+app.command(name="app", epilog=serve.EXAMPLES)(serve.serve)
 app.command(epilog=demo.TRAIN_EXAMPLES)(demo.demo_train)
 
 

@@ -227,7 +227,7 @@ def _tell(result: EditedPhoto, files: Sequence[Path]) -> None:
     console.print(table)
     for sentence in c.resolved:
         console.print(sentence)
-    if (c.asked == (c.before > 0.5)).all():
+    if bool((c.images == c.factual).all()):
         console.print("nothing to change: the model reads all that was asked in the photo already")
     if files[0].suffix.lower() in (".jpg", ".jpeg"):
         console.print("JPEG: pixels outside of the edit are encoded again; .png keeps them")

@@ -1,0 +1,319 @@
+"""What is seen of the app: a Gradio page. All work is done by `cdvae_gan.app.session`."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from cdvae_gan.app.session import (
+    EVERY,
+    Photo,
+    Settings,
+    audited,
+    command,
+    edited,
+    flips,
+    opened,
+    shown,
+)
+from cdvae_gan.editing import EditedPhoto, measured_deception
+from cdvae_gan.errors import InputError
+from cdvae_gan.model import CDVAEGAN, load
+from cdvae_gan.packages import file_of_package
+
+__all__ = ["build", "launch"]
+
+_SIDE = 1024  # of photos on the screen; downloads have all their pixels
+_LARGEST_FILE = "20mb"
+_KEPT = 900  # seconds, for a download that was not fetched
+_CSS = """
+.gradio-container {max-width: 1100px !important; margin: auto}
+#status {min-height: 1.6em}
+#command textarea {font-family: monospace}
+"""
+_HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
+_ABOUT = """# Counterfactual photos
+What would this face look like with glasses, smiling, with other hair?
+The photo stays on this machine and is not kept."""
+_FIRST = "Upload a photo, take one, or choose the example."
+
+
+def build(model: CDVAEGAN, name: str, folder: Path) -> Any:
+    """The page, as Gradio's ``Blocks``.
+
+    Args:
+        model: What edits.
+        name: Of the model, as the command line takes it.
+        folder: For downloads; who calls removes it.
+
+    Raises:
+        InputError: Gradio is missing.
+    """
+    gr = _gradio()
+    measured = measured_deception(name)
+    with gr.Blocks(
+        title="Counterfactual photos", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)
+    ) as page:
+        gr.Markdown(_ABOUT)
+        with gr.Tab("Edit a photo"):
+            _edit_tab(gr, model, name, measured, folder)
+        with gr.Tab("Audit a classifier"):
+            _audit_tab(gr, model, folder)
+    return page
+
+
+def launch(
+    model: str | Path = "celeba64",
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    browser: bool = False,
+    block: bool = True,
+) -> Any:
+    """Show the app until it is stopped.
+
+    Everything that is uploaded or made lies in a temporary folder, which is removed at the end.
+
+    Args:
+        model: What :func:`cdvae_gan.load` takes.
+        host: Address to listen on; only this machine by default.
+        port: None for the first free one from 7860.
+        browser: Open a browser window.
+        block: Wait until it is stopped; else return the running page at once.
+
+    Raises:
+        InputError: There is no such model, Gradio is missing, or the port is taken.
+    """
+    network = load(model)
+    with tempfile.TemporaryDirectory(prefix="cdvae-gan-app-") as temporary:
+        # Read by Gradio when it is imported and when files arrive.
+        os.environ["GRADIO_TEMP_DIR"] = temporary
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        gr = _gradio()
+        page = build(network, str(model), Path(temporary))
+        try:
+            page.launch(
+                server_name=host,
+                server_port=port,
+                inbrowser=browser,
+                share=False,
+                allowed_paths=[str(e) for e in [_example()] if e is not None],
+                max_file_size=_LARGEST_FILE,
+                prevent_thread_lock=True,
+                show_error=True,
+                footer_links=[],
+                theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+                css=_CSS,
+                head=_HEAD,
+                ssr_mode=False,
+            )
+        except OSError as error:
+            raise InputError(f"cannot listen on port {port}: {error}") from None
+        if not block:
+            return page
+        page.block_thread()
+    return page
+
+
+def _edit_tab(
+    gr: Any, model: CDVAEGAN, name: str, measured: dict[str, float], folder: Path
+) -> None:
+    photo, do = gr.State(None), gr.State({})
+    with gr.Row():
+        with gr.Column(scale=3, min_width=300):
+            upload = gr.Image(
+                label="Photo",
+                sources=["upload", "webcam", "clipboard"],
+                type="filepath",
+                image_mode=None,
+                height=260,
+                elem_id="upload",
+            )
+            example = _example()
+            if example is not None:
+                gr.Examples([[str(example)]], [upload], label="Example: Eileen Collins, by NASA")
+            status = gr.Markdown(_FIRST, elem_id="status")
+            result = gr.ImageSlider(
+                label="Before and after", type="pil", interactive=False, max_height=560
+            )
+            save = gr.DownloadButton(
+                "Download the photo (PNG, all its pixels)", interactive=False, elem_id="download"
+            )
+            line = gr.Textbox(label="The same, as a command", interactive=False, elem_id="command")
+        with gr.Column(scale=2, min_width=300):
+            with gr.Row():
+                face = gr.Dropdown([EVERY], value=EVERY, label="Face", min_width=120)
+                reset = gr.Button("Start again", min_width=120, elem_id="reset")
+            sliders = [
+                gr.Slider(
+                    0,
+                    1,
+                    value=0,
+                    step=0.05,
+                    label=_label(attribute, measured),
+                    elem_id=f"do-{attribute}",
+                    interactive=True,
+                    buttons=[],
+                )
+                for attribute in model.attributes
+            ]
+            strength = gr.Slider(
+                0, 1, value=1, step=0.05, label="Strength of the whole edit", buttons=[]
+            )
+            detail = gr.Slider(
+                0,
+                1,
+                value=model.config.detail,
+                step=0.05,
+                label="Detail of the photo that is kept",
+                buttons=[],
+            )
+            with gr.Accordion("What the model reads", open=False):
+                table = gr.Dataframe(headers=["attribute", "before", "after"], interactive=False)
+    with gr.Accordion("All single flips", open=False):
+        every = gr.Button("Show them", elem_id="show-flips")
+        gallery = gr.Gallery(columns=5, height="auto", label="Each attribute flipped by itself")
+
+    shown_outputs = [result, status, line, table]
+    settings = [photo, do, face, strength, detail]
+
+    def take(path: str | None) -> tuple[Any, ...]:
+        nothing = (None, {}, *(gr.update(value=0) for _ in sliders), gr.update(), None)
+        if path is None:
+            return (*nothing, _FIRST, "", None)
+        try:
+            found, first = opened(path, model)
+        except InputError as error:
+            return (*nothing, f"**{error}**", "", None)
+        numbers = [str(i) for i in range(1, len(found.faces) + 1)]
+        read = first.counterfactuals.before[0]
+        return (
+            found,
+            {},
+            *(gr.update(value=round(float(p))) for p in read),
+            gr.update(choices=[EVERY, *numbers], value=EVERY),
+            _pair(first),
+            _said(found, first),
+            command(found, Settings({}), name),
+            _table(first),
+        )
+
+    def show(
+        found: Photo | None, wanted: dict[str, float], which: str, much: float, kept: float
+    ) -> tuple[Any, ...]:
+        if found is None:
+            return None, f"**{_FIRST}**", "", None
+        now = Settings(wanted, which, much, kept)
+        try:
+            after = edited(found, now, model)
+        except InputError as error:
+            return gr.update(), f"**{error}**", gr.update(), gr.update()
+        return _pair(after), _said(found, after), command(found, now, name), _table(after)
+
+    def file(
+        found: Photo | None, wanted: dict[str, float], which: str, much: float, kept: float
+    ) -> Any:
+        if found is None:
+            return gr.update(value=None, interactive=False)
+        try:
+            after = edited(found, Settings(wanted, which, much, kept), model)
+        except InputError:
+            return gr.update(value=None, interactive=False)
+        path = folder / uuid4().hex / f"{Path(found.name).stem}-edited.png"
+        path.parent.mkdir()
+        return gr.update(value=str(after.save(path)), interactive=True)
+
+    def all_flips(
+        found: Photo | None, wanted: dict[str, float], which: str, much: float, kept: float
+    ) -> Any:
+        return [] if found is None else flips(found, Settings({}, which, much, kept), model)
+
+    def set_to(attribute: str, value: float, wanted: dict[str, float]) -> dict[str, float]:
+        return {**wanted, attribute: value}
+
+    taken = [photo, do, *sliders, face, *shown_outputs]
+    upload.change(take, upload, taken, show_progress="minimal").then(
+        file, settings, save, show_progress="hidden"
+    )
+    reset.click(take, upload, taken, show_progress="minimal").then(
+        file, settings, save, show_progress="hidden"
+    )
+    for slider, attribute in zip(sliders, model.attributes, strict=True):
+        slider.input(
+            partial(set_to, attribute), [slider, do], do, show_progress="hidden", queue=False
+        ).then(show, settings, shown_outputs, show_progress="hidden").then(
+            file, settings, save, show_progress="hidden"
+        )
+    for control in (face, strength, detail):
+        control.input(show, settings, shown_outputs, show_progress="hidden").then(
+            file, settings, save, show_progress="hidden"
+        )
+    every.click(all_flips, settings, gallery)
+
+
+def _audit_tab(gr: Any, model: CDVAEGAN, folder: Path) -> None:
+    gr.Markdown(
+        "Does a classifier's answer change when one attribute of the image changes? Bring an ONNX "
+        "file and photos of faces: 20 or more for a conclusion."
+    )
+    classifier = gr.File(label="Classifier (.onnx)", file_types=[".onnx"], elem_id="classifier")
+    photos = gr.File(label="Photos", file_count="multiple", file_types=["image"], elem_id="photos")
+    which = gr.CheckboxGroup(list(model.attributes), label="Interventions")
+    start = gr.Button("Audit", elem_id="audit")
+    report = gr.Markdown(elem_id="report")
+    page = gr.DownloadButton("Download the report (HTML)", interactive=False)
+
+    def run(file: str | None, images: list[str] | None, chosen: list[str]) -> tuple[str, Any]:
+        try:
+            if file is None:
+                raise InputError("no classifier: upload a file in .onnx")
+            found = audited(file, images or [], chosen, model)
+        except InputError as error:
+            return f"**{error}**", gr.update(value=None, interactive=False)
+        path = folder / uuid4().hex / "audit.html"
+        path.parent.mkdir()
+        path.write_text(found.html())
+        return found.markdown(), gr.update(value=str(path), interactive=True)
+
+    start.click(run, [classifier, photos, which], [report, page])
+
+
+def _label(attribute: str, measured: dict[str, float]) -> str:
+    """An attribute, and how often edits of it were believed."""
+    words = attribute.replace("_", " ")
+    if attribute not in measured:
+        return f"{words} (not measured)"
+    return f"{words} (believed {measured[attribute]:.0%})"
+
+
+def _said(photo: Photo, result: EditedPhoto) -> str:
+    number = len(photo.faces)
+    parts = ["1 face found." if number == 1 else f"{number} faces found."]
+    parts += [f"{sentence}." for sentence in (*result.notes, *result.counterfactuals.resolved)]
+    return " ".join(parts)
+
+
+def _pair(result: EditedPhoto) -> tuple[Any, Any]:
+    return shown(result.original, _SIDE), shown(result.photo, _SIDE)
+
+
+def _table(result: EditedPhoto) -> list[list[str]]:
+    c = result.counterfactuals
+    rows = zip(c.attributes, c.before[0].tolist(), c.after[0].tolist(), strict=True)
+    return [[name, f"{before:.2f}", f"{after:.2f}"] for name, before, after in rows]
+
+
+def _example() -> Path | None:
+    return file_of_package("skimage", "data", "astronaut.png")
+
+
+def _gradio() -> Any:
+    try:
+        import gradio
+    except ModuleNotFoundError:
+        raise InputError("the app needs Gradio: pip install 'cdvae-gan[app]'") from None
+    return gradio
