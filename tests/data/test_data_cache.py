@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -66,11 +67,23 @@ class Shades:
 )
 def test_other_content_size_or_number_is_another_entry(other: dict[str, object]) -> None:
     given = {"content": "old", "size": 16, "files": files(5)}
-    keys = {
-        cached_images("x", str(o["content"]), o["files"], Counting(), size=o["size"]).key
-        for o in (given, given | other)
-    }
-    assert len(keys) == 2
+    for o in (given, given | other):
+        cached_images("x", str(o["content"]), o["files"], Counting(), size=o["size"])
+    assert len(list((cache_folder() / "images").glob("*/images.npy"))) == 2
+
+
+def test_the_same_pixels_are_the_same_content_whenever_and_wherever_they_were_made(
+    tmp_path: Path,
+) -> None:
+    first = tmp_path / "photos"
+    for i in range(2):
+        picture(first / ["not_smiling", "smiling"][i] / f"{i}.png", i)
+    moved = tmp_path / "elsewhere" / "photos"
+    shutil.copytree(first, moved, copy_function=shutil.copyfile)
+    before, after = (open_dataset(root, size=16) for root in (first, moved))
+    assert before.fingerprint == after.fingerprint
+    picture(moved / "smiling" / "1.png", 7)
+    assert open_dataset(moved, size=16).fingerprint != before.fingerprint
 
 
 def test_a_changed_file_is_decoded_again(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """The pixel cache: images decoded, cropped and resized once, then read as one memory-mapped array.
 
-An entry is a folder ``<name>-<size>px-<key>`` with ``images.npy`` (N, size, size, 3) and
-``unreadable.json``. The key is a hash of the content, the size, the crop and the version of this
-layout, so a changed data set is a new entry. An entry is built beside its final place and renamed
-when it is whole: a build that is killed leaves nothing that could be taken for an entry. A lock
-makes a second process wait for the first instead of decoding the same images again.
+An entry is a folder ``<name>-<size>px-<key>`` with ``images.npy`` (N, size, size, 3),
+``unreadable.json`` and ``pixels.sha256``. The key is a hash of the content, the size, the crop and
+the version of this layout, so a changed data set is a new entry. An entry is built beside its final
+place and renamed when it is whole: a build that is killed leaves nothing that could be taken for an
+entry. A lock makes a second process wait for the first instead of decoding the same images again.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ __all__ = ["CachedImages", "Unreadable", "cache_folder", "cached_images", "clear
 
 VERSION = "1"  # of the crop and the layout on disk: raise it when either changes
 _CHUNK = 32
+_HASHED = 1024  # images at a time
 
 Read = Callable[[int, int], npt.NDArray[np.uint8]]
 """``read(index, size)``: image ``index``, uint8 ``(size, size, 3)``; InputError if unreadable."""
@@ -65,7 +66,8 @@ class CachedImages:
 
     pixels: npt.NDArray[np.uint8]
     unreadable: tuple[Unreadable, ...]
-    key: str
+    content: str
+    """A hash of the pixels: equal for equal images, wherever and whenever their files were made"""
 
 
 def cache_folder(folder: str | os.PathLike[str] | None = None) -> Path:
@@ -140,7 +142,25 @@ def cached_images(
                     _build(entry, name, files, read, size, processes, progress)
     unreadable = json.loads((entry / "unreadable.json").read_text("utf-8"))
     pixels = np.load(entry / "images.npy", mmap_mode="r")
-    return CachedImages(pixels, tuple(Unreadable(**row) for row in unreadable), key)
+    return CachedImages(
+        pixels, tuple(Unreadable(**row) for row in unreadable), _hash(entry, pixels)
+    )
+
+
+def _hash(entry: Path, pixels: npt.NDArray[np.uint8]) -> str:
+    """Of the pixels; taken once, which for a large data set is some seconds."""
+    file = entry / "pixels.sha256"
+    if file.is_file():
+        return file.read_text("ascii")
+    sha = hashlib.sha256(str(pixels.shape).encode())
+    for start in range(0, len(pixels), _HASHED):
+        sha.update(pixels[start : start + _HASHED].tobytes())
+    content = sha.hexdigest()[:16]
+    with suppress(OSError):  # a cache that cannot be written to may still be read
+        partial = entry / f"pixels.{os.getpid()}.partial"
+        partial.write_text(content, "ascii")
+        partial.replace(file)
+    return content
 
 
 def _build(
