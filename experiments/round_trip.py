@@ -7,7 +7,8 @@ laid on a larger photograph, half of the time with its own edges mirrored around
 is looked for and edited by `cdvae_gan.edit`; the result is cropped where the face is known to lie,
 brought to the model's size, and shown to judges, beside the direct edit of the same image. Both are
 asked for the opposite of the label, and count where the judge reads the image itself right. Faces
-that are not found have no round trip, and are counted apart.
+that are not found have no round trip, and are counted apart. With --known-frame nothing is looked
+for: what is lost then is lost by pasting and cropping, the rest by finding the face elsewhere.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import cmath
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,12 @@ def found_face(embedded: Embedded) -> Face | None:
     return max(faces, key=lambda face: face.score, default=None)
 
 
+def known_face(embedded: Embedded) -> Face:
+    """The face that was embedded, where it is."""
+    back, flat = embedded.to_frame.inverse(), aligned_face(Image.new("RGB", (FRAME, FRAME)))
+    return Face(back(flat.eyes), back(flat.nose[None])[0], math.inf)
+
+
 def cropped(photo: Image.Image, to_frame: Similarity, size: int) -> Tensor:
     """What a photo shows in a frame, uint8 ``(3, size, size)``."""
     pixels = np.asarray(straighten(photo.convert("RGB"), to_frame, size)).copy()
@@ -135,6 +142,7 @@ def round_trip(
     photos: Sequence[Image.Image],
     data: AttributeDataset,
     *,
+    find: Callable[[Embedded], Face | None] = found_face,
     seed: int = 0,
 ) -> Trip:
     """Flip every attribute of every image to what its label is not, both ways.
@@ -143,13 +151,14 @@ def round_trip(
         model: Of the data's attributes, in their order.
         photos: N aligned photos, RGB.
         data: The same images at the model's size.
+        find: Where the face is in a photograph; None where it is not seen.
         seed: Of what the photos are embedded in.
     """
     kept, direct, again = [], [], []
     images, labels = data.batch(np.arange(len(data)))
     for i, aligned in enumerate(photos):
         embedded = embed(aligned, np.random.default_rng([seed, i]))
-        face = found_face(embedded)
+        face = find(embedded)
         if face is None:
             continue
         kept.append(i)
@@ -217,6 +226,7 @@ def main() -> None:
     parser.add_argument("--judge", action="append", required=True)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--known-frame", action="store_true", help="look for no face")
     parser.add_argument("--json", type=Path, help="also write the figures there")
     o = parser.parse_args()
     model = cdvae_gan.load(o.model)
@@ -228,7 +238,8 @@ def main() -> None:
     data = report.take(np.sort(chosen))
     files = [data.file(i) for i in range(len(data))]
     photos = [read_image(file) for file in files if file is not None]
-    trip = round_trip(model, photos, data, seed=o.seed)
+    find = known_face if o.known_frame else found_face
+    trip = round_trip(model, photos, data, find=find, seed=o.seed)
     print(f"faces found: {len(trip.images)} of {trip.asked}")
     found = [compare(judge, trip, model.attributes) for judge in judges]
     for one in found:
