@@ -13,9 +13,9 @@ import pytest
 import torch
 from PIL import Image
 
-from cdvae_gan import CDVAEGAN, InputError, ModelConfig, action
-from cdvae_gan.action import FLIP, LEAVE
-from cdvae_gan.counterfactual import abduct, act, parse_do, present, transport
+from cdvae_gan import CDVAEGAN, InputError, ModelConfig
+from cdvae_gan.action import FLIP, LEAVE, present
+from cdvae_gan.counterfactual import abduct, act, parse_do, transport
 from cdvae_gan.images import to_float
 from cdvae_gan.networks.decoder import Drawing
 
@@ -71,6 +71,7 @@ def test_no_label_is_needed_and_a_label_wins_over_what_is_read(
     model: CDVAEGAN, x: torch.Tensor
 ) -> None:
     read = abduct(model, x)
+    assert torch.equal(read.a, (read.probabilities > 0.5).float()), "½ where nothing is asked"
     given = torch.full((5, 4), -1.0)
     given[:, 0] = 1 - read.a[:, 0]
     told = abduct(model, x, given)
@@ -82,14 +83,13 @@ def test_no_label_is_needed_and_a_label_wins_over_what_is_read(
 def test_what_is_asked_is_there_already_only_where_the_model_is_sure_of_it() -> None:
     probabilities = torch.tensor([[0.05, 0.4, 0.6, 0.95]])
     off, on, between = (torch.full((4,), v) for v in (0.0, 1.0, 0.5))
-    assert present(probabilities, None, 0.9).tolist() == [[0, 0, 1, 1]]
     assert present(probabilities, off, 0.9).tolist() == [[0, 1, 1, 1]]
     assert present(probabilities, on, 0.9).tolist() == [[0, 0, 0, 1]]
     assert present(probabilities, between, 0.9).tolist() == [[0, 0, 1, 1]]
-    for code in (torch.full((4,), LEAVE), torch.full((4,), FLIP)):
+    for code in (torch.full((4,), v) for v in (LEAVE, FLIP, math.nan)):
         assert present(probabilities, code, 0.9).tolist() == [[0, 0, 1, 1]]
     assert present(probabilities, off, 0.5).tolist() == [[0, 0, 1, 1]], "½ asks for no more"
-    again = action.present(probabilities.numpy(), off.numpy(), 0.9)
+    again = present(probabilities.numpy(), off.numpy(), 0.9)
     assert again.tolist() == [[0, 1, 1, 1]], "arrays are read as tensors are"
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from cdvae_gan.action import exclusions
+from cdvae_gan.action import LEAVE, exclusions, present
 from cdvae_gan.config import ModelConfig
-from cdvae_gan.counterfactual import act_by_code, present
+from cdvae_gan.counterfactual import act_by_code
 from cdvae_gan.evaluation.edits import setting
 
 __all__ = ["Redrawing"]
@@ -42,7 +42,7 @@ class Redrawing:
         detail: float,
     ) -> None:
         self.attributes = tuple(attributes)
-        self.exclusive = exclusive
+        self.rules = torch.from_numpy(exclusions(attributes, exclusive))
         self.read = read
         self.redraw = redraw
         self.detail = detail
@@ -51,14 +51,12 @@ class Redrawing:
     def __call__(
         self, x: Tensor, attribute: str | None, target: Tensor | None, strength: float = 1.0
     ) -> Tensor:
-        code = None
+        read = self.read(x)
+        code = torch.full_like(read, LEAVE)
         if attribute is not None and target is not None:
             code = setting(attribute, target, self.attributes)
-        there = present(self.read(x), code, ModelConfig.certainty)
-        asked = there
-        if code is not None:
-            rules = torch.from_numpy(exclusions(self.attributes, self.exclusive))
-            asked = act_by_code(there, code, rules, strength)
+        there = present(read, code, ModelConfig.certainty).float()
+        asked = act_by_code(there, code, self.rules, strength)
         drawn = self.redraw(x, there, asked)
         if not self.detail:
             return drawn.clamp(-1, 1)

@@ -8,11 +8,15 @@ Nothing here needs torch: what reads an exported model shares it with the model 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cdvae_gan.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "FLIP",
@@ -33,6 +37,8 @@ Do = Mapping[str, "float | bool | str"]
 """An intervention: attribute name to 0, 1, a strength in between, or ``"flip"``."""
 Values = dict[str, "float | str"]
 """An intervention that has been checked."""
+
+Numbers = TypeVar("Numbers", "Tensor", "NDArray[Any]")
 
 LEAVE = -1.0
 FLIP = 2.0
@@ -108,13 +114,20 @@ def codes(values: Values, attributes: Sequence[str]) -> NDArray[np.float32]:
     return code
 
 
-def present(
-    probabilities: NDArray[np.float32], code: NDArray[np.float32], certainty: float
-) -> NDArray[np.float32]:
-    """As :func:`cdvae_gan.counterfactual.present`, for arrays."""
+def present(probabilities: Numbers, code: Numbers, certainty: float) -> Numbers:
+    """What is taken to be there, in view of what is asked; of arrays and of tensors.
+
+    Args:
+        probabilities: ``(B, K)``: α(x).
+        code: ``(K,)`` or ``(B, K)``: the intervention to come.
+        certainty: c; for a value s between 0 and 1 the threshold lies between 1 − c and c.
+
+    Returns:
+        Whether a_k = 1, ``(B, K)`` of bool.
+    """
     told = (code >= 0) & (code <= 1)
-    threshold = np.where(told, (1 - certainty) + (2 * certainty - 1) * code, 0.5)
-    return (probabilities > threshold.astype(np.float32)).astype(np.float32)
+    threshold = (1 - certainty) + (2 * certainty - 1) * code
+    return (told & (probabilities > threshold)) | (~told & (probabilities > 0.5))
 
 
 def exclusions(

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from cdvae_gan.action import (
+    LEAVE,
     Do,
     checked,
     codes,
@@ -31,6 +32,7 @@ from cdvae_gan.action import (
     kappa,
     label_table,
     parse_do,
+    present,
     sentences,
 )
 from cdvae_gan.images import ImageLike, check_batch, floats, squares
@@ -58,7 +60,6 @@ __all__ = [
     "move",
     "parse_do",
     "predict",
-    "present",
     "transport",
 ]
 
@@ -156,32 +157,16 @@ def abduct(
     probabilities = e.a_logits.sigmoid()
     if labels is not None:
         probabilities = torch.where(labels >= 0, labels.to(probabilities), probabilities)
-    a = present(probabilities, code, model.config.certainty)
+    if code is None:
+        code = torch.full_like(probabilities, LEAVE)
+    a = present(probabilities, code, model.config.certainty).float()
     drawing = model.decoder(e.z_mean, a, e.u_mean)
     return Abduction(e.z_mean, e.u_mean, a, probabilities, drawing)
 
 
-def present(probabilities: Tensor, code: Tensor | None, certainty: float) -> Tensor:
-    """What is taken to be there, in view of what is asked.
-
-    Args:
-        probabilities: ``(B, K)``: α(x).
-        code: ``(K,)`` or ``(B, K)``: the intervention to come; None for none.
-        certainty: c; for a value s between 0 and 1 the threshold lies between 1 − c and c.
-
-    Returns:
-        a, ``(B, K)`` in {0, 1}.
-    """
-    if code is None:
-        return (probabilities > 0.5).float()
-    told = (code >= 0) & (code <= 1)
-    threshold = torch.where(told, (1 - certainty) + (2 * certainty - 1) * code, 0.5)
-    return (probabilities > threshold).float()
-
-
 def abduct_for(model: CDVAEGAN, found: Abduction, code: Tensor) -> Abduction:
     """An abduction made without an intervention in mind, as this intervention needs it."""
-    a = present(found.probabilities, code, model.config.certainty)
+    a = present(found.probabilities, code, model.config.certainty).float()
     if torch.equal(a, found.a):
         return found
     return found._replace(a=a, drawing=model.decoder(found.z, a, found.u))
@@ -299,19 +284,24 @@ def explain(
     x, names = as_batch(images, model.image_size)
     labels = as_labels(attributes, len(x), model.attributes)
     device = next(model.parameters()).device
-    values = checked(do, model.attributes, model.config.exclusive, strength)
-    code = torch.from_numpy(codes(values, model.attributes)).to(device)
+    exclusive = model.config.exclusive
+    values = checked(do, model.attributes, exclusive, strength)
+    code, rules = (
+        torch.from_numpy(table).to(device)
+        for table in (codes(values, model.attributes), exclusions(model.attributes, exclusive))
+    )
     parts = []
     resolved: list[str] = []
     for start in range(0, len(x), _BATCH):
         chunk = x[start : start + _BATCH].to(device, memory_format=torch.channels_last)
         known = None if labels is None else labels[start : start + _BATCH].to(device)
         found = abduct(model, chunk, known, code)
-        action = act(found.a, do, model.attributes, model.config.exclusive, strength)
-        drawn, mask = predict(model, chunk, found, action.a, detail)
+        asked = act_by_code(found.a, code, rules, strength)
+        drawn, mask = predict(model, chunk, found, asked, detail)
         after = model.encoder(drawn).a_logits.sigmoid()
-        resolved += [r for r in action.resolved if r not in resolved]
-        parts.append([drawn, found.probabilities, action.a, after, mask])
+        said = sentences(found.a.cpu().numpy(), values, model.attributes, exclusive)
+        resolved += [sentence for sentence in said if sentence not in resolved]
+        parts.append([drawn, found.probabilities, asked, after, mask])
     joined = [torch.cat([p[i] for p in parts]).cpu().contiguous() for i in range(5)]
     return Counterfactuals(
         factual=x,

@@ -111,7 +111,7 @@ class OnnxModel:
                 strength=np.full(len(part), strength, np.float32),
                 detail=np.full(len(part), detail, np.float32),
             )
-            a = present(answer["before"], code, self.config.certainty)
+            a = present(answer["before"], code, self.config.certainty).astype(np.float32)
             said = sentences(a, values, names, exclusive)
             resolved += [sentence for sentence in said if sentence not in resolved]
             answers.append(answer)

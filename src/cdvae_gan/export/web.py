@@ -132,7 +132,8 @@ class _Pair:
         image, labels = inputs["image"], inputs.pop("labels")
         e = self.encoder.run(image=image)
         before = np.where(labels >= 0, labels, e.pop("before"))
-        known = {**inputs, **e, "a": present(before, inputs["do"], self.certainty)}
+        a = present(before, inputs["do"], self.certainty)
+        known = {**inputs, **e, "a": a.astype(np.float32)}
         blank = np.zeros((len(image), self.channels, *image.shape[2:]), np.float32)
         nothing = {**known, "do": np.full_like(known["do"], LEAVE), "drawing": blank}
         drawing = self.decoder.run(**nothing)["drawn"]
