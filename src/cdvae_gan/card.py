@@ -16,6 +16,7 @@ from typing import Any
 
 from cdvae_gan.config import ModelConfig
 from cdvae_gan.errors import InputError
+from cdvae_gan.files import write_whole
 
 __all__ = ["CARD_FILES", "Card", "blank_card"]
 
@@ -53,12 +54,10 @@ class Card:
         folder = Path(folder)
         try:
             for name, text in zip(CARD_FILES, (self.readme, self.metrics), strict=True):
-                temporary = folder / f".{name}.partial"
-                if not text:
+                if text:
+                    write_whole(folder / name, text)
+                else:
                     (folder / name).unlink(missing_ok=True)
-                    continue
-                temporary.write_text(text, encoding="utf-8")
-                temporary.replace(folder / name)
         except OSError as error:
             raise InputError(
                 f"cannot write the card to {str(folder)!r}: {error.strerror}"

@@ -32,6 +32,7 @@ from PIL import Image, ImageOps
 from cdvae_gan.counterfactual import Counterfactuals, Do, ImageLike
 from cdvae_gan.errors import InputError
 from cdvae_gan.faces import FRAME, Face, Similarity, aligned_face, find_faces, straighten, whole
+from cdvae_gan.files import write_whole
 from cdvae_gan.images import read_image, to_float, to_uint8
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class EditedPhoto:
         path = Path(path)
         if path.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"a comparison is a page: use .html, not {path.suffix!r}")
-        return _write(path, _page(self).encode())
+        return _write(path, _page(self))
 
     def figure(self) -> Image.Image:
         """For each edited face: the photo straightened, x, x′ and where detail was given up."""
@@ -516,16 +517,11 @@ def _encoded(photo: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     return stream.getvalue()
 
 
-def _write(path: Path, content: bytes) -> Path:
-    """Whole or not at all."""
-    temporary = path.with_name(f".{path.name}.partial")
+def _write(path: Path, content: bytes | str) -> Path:
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        return write_whole(path, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror or error}") from None
-    return path
 
 
 def _shown(photo: Image.Image) -> Image.Image:

@@ -29,6 +29,7 @@ from cdvae_gan.card import CARD_FILES, Card, blank_card
 from cdvae_gan.config import ModelConfig
 from cdvae_gan.counterfactual import Counterfactuals, Do, ImageLike, Labels
 from cdvae_gan.errors import InputError
+from cdvae_gan.files import write_whole
 from cdvae_gan.networks.decoder import Decoder
 from cdvae_gan.networks.encoder import Encoder
 from cdvae_gan.networks.memory import channels_last
@@ -183,13 +184,8 @@ class CDVAEGAN(nn.Module):
                 for k, v in self.state_dict().items()
                 if v.is_floating_point()
             }
-            temporary = folder / f".{_WEIGHTS_FILE}.partial"
             # Not save_file: where the disk is full, that raises an error of its own kind.
-            try:
-                temporary.write_bytes(to_bytes(state))
-                temporary.replace(folder / _WEIGHTS_FILE)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_whole(folder / _WEIGHTS_FILE, to_bytes(state))
             (folder / _CONFIG_FILE).write_text(self.config.to_json())
             if self.card is not None:
                 self.card.write(folder)

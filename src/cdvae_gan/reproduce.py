@@ -36,6 +36,7 @@ from cdvae_gan.evaluation.report import save_report
 from cdvae_gan.evaluation.results import Results, results_page
 from cdvae_gan.evaluation.splits import chosen_part
 from cdvae_gan.evaluation.stages import stages
+from cdvae_gan.files import write_whole
 from cdvae_gan.model import CDVAEGAN, load
 from cdvae_gan.report import Page
 from cdvae_gan.training import Limits, TrainConfig, steps_done, train
@@ -256,9 +257,9 @@ def _once(step: Step, bench: Bench, folder: Path, key: str) -> float | None:
         if state.get("key") != key and folder.exists():
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / _STATE, json.dumps({"key": key, "done": False}).encode())
+        write_whole(folder / _STATE, json.dumps({"key": key, "done": False}))
         step.run(bench, folder)
-        _write(folder / _STATE, json.dumps({"key": key, "done": True}).encode())
+        write_whole(folder / _STATE, json.dumps({"key": key, "done": True}))
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}") from None
     return time.monotonic() - start
@@ -351,16 +352,10 @@ def _write_docs(page: Page, docs: Path) -> None:
             if old.name not in pictures:
                 old.unlink()
         for name, content in pictures.items():
-            _write(folder / name, content)
-        _write(docs / "results.md", text.encode())
+            write_whole(folder / name, content)
+        write_whole(docs / "results.md", text)
     except OSError as error:
         raise InputError(f"cannot write the results to {docs}: {error.strerror}") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_bytes(content)
-    temporary.replace(path)
 
 
 def _state(folder: Path) -> dict[str, Any]:

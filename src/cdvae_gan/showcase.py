@@ -21,6 +21,7 @@ from cdvae_gan.editing import EditedPhoto, Which, edit
 from cdvae_gan.errors import InputError
 from cdvae_gan.faces import straighten
 from cdvae_gan.figures import contact_sheet
+from cdvae_gan.files import write_whole
 from cdvae_gan.images import read_image
 from cdvae_gan.model import CDVAEGAN, load, shipped_models
 from cdvae_gan.packages import file_of_package
@@ -289,6 +290,8 @@ def _folder(path: Path) -> Path:
 
 
 def _write(path: Path, page: Page) -> Path:
-    temporary = _folder(path.parent) / f".{path.name}.partial"
-    temporary.write_text(page.html(), encoding="utf-8")
-    return temporary.replace(path)
+    _folder(path.parent)
+    try:
+        return write_whole(path, page.html())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None

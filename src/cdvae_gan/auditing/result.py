@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.bootstrap import Estimate
+from cdvae_gan.files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -256,10 +257,8 @@ class Audit:
         """
         folder = Path(folder)
         self._page().save(folder)
-        temporary = folder / "report.json.partial"
         try:
-            temporary.write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
-            temporary.replace(folder / "report.json")
+            write_whole(folder / "report.json", json.dumps(self.to_dict(), indent=2) + "\n")
         except OSError as error:
             raise InputError(f"cannot write the report to {folder}: {error.strerror}") from None
         return folder

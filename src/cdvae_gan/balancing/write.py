@@ -39,6 +39,7 @@ from cdvae_gan.data.open import open_dataset
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.edits import Editor, ModelLike, editor_on
 from cdvae_gan.evaluation.judges import Judge, load_judge
+from cdvae_gan.files import write_whole
 from cdvae_gan.images import IMAGE_SUFFIXES, to_float, to_uint8
 
 __all__ = ["ORIGINALS", "Augmented", "CellCount", "Originals", "augment"]
@@ -190,7 +191,7 @@ def augment(
             _write_tables(work, originals)
         result = _counted(work, originals)
         done = {"settings": settings, "complete": True, "result": result.to_dict()}
-        _write(folder / _STATE, json.dumps(done, indent=2) + "\n")
+        write_whole(folder / _STATE, json.dumps(done, indent=2) + "\n")
     except OSError as error:
         raise InputError(
             f"cannot write {error.filename or folder}: {error.strerror}; the same command goes on "
@@ -259,7 +260,7 @@ def _claim(folder: Path, settings: dict[str, Any], overwrite: bool) -> dict[str,
     try:
         (folder / "train" / _MADE).mkdir(parents=True)
         state = {"settings": settings, "complete": False}
-        _write(path, json.dumps(state, indent=2) + "\n")
+        write_whole(path, json.dumps(state, indent=2) + "\n")
     except OSError as error:
         raise InputError(f"cannot write to {folder}: {error.strerror}") from error
     return state
@@ -450,12 +451,6 @@ def _counted(work: _Work, originals: Originals) -> Augmented:
         cells=tuple(counts),
         originals=0 if originals == "none" else len(work.data),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
 
 
 def _write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:

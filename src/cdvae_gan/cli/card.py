@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from cdvae_gan.cli.common import JsonOutput, Overwrite, examples, open_model, output, print_json
+from cdvae_gan.cli.common import (
+    JsonOutput,
+    Overwrite,
+    examples,
+    open_model,
+    output,
+    print_json,
+    refuse,
+)
 from cdvae_gan.errors import InputError
 
 __all__ = ["EXAMPLES", "card"]
@@ -48,9 +56,7 @@ def card(
     if not model.is_dir():
         raise InputError(f"{model} is no folder: a card is written beside a model's weights")
     folder = model / "model" if (model / "model").is_dir() else model
-    there = [folder / n for n in CARD_FILES if (folder / n).exists()]
-    if there and not overwrite:
-        raise InputError(f"{there[0]} exists: --overwrite replaces the card")
+    refuse([folder / name for name in CARD_FILES], frozenset(), overwrite=overwrite)
     written = model_card(
         open_model(str(model), "cpu"), report, name=name, about=about, licence=licence
     ).write(folder)

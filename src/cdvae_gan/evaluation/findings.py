@@ -9,6 +9,7 @@ from typing import Any
 
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.metrics.base import Table
+from cdvae_gan.files import write_whole
 
 __all__ = ["RESULTS_FILE", "Findings", "read_results", "write_results"]
 
@@ -88,14 +89,11 @@ def write_results(folder: str | Path, results: object) -> Path:
         InputError: The folder cannot be written to.
     """
     path = Path(folder) / RESULTS_FILE
-    temporary = path.with_name(f".{RESULTS_FILE}.partial")
+    text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
     try:
-        text = json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
+        return write_whole(path, text + "\n")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
-    return path
 
 
 def read_results(folder: str | Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from PIL import Image
 
 from cdvae_gan.errors import InputError
 from cdvae_gan.figures import grid
+from cdvae_gan.files import write_whole
 from cdvae_gan.report.plots import COLORS, Intervals, Plot
 
 __all__ = ["Cell", "Page", "Row", "Section"]
@@ -415,14 +416,12 @@ class Page:
         """
         folder = Path(folder)
         text, pictures = self.markdown()
-        files = {f"{name}.html": self.html().encode(), f"{name}.md": text.encode()}
+        files: dict[str, str | bytes] = {f"{name}.html": self.html(), f"{name}.md": text}
         files |= {f"figures/{n}": content for n, content in pictures.items()}
         try:
             (folder / "figures").mkdir(parents=True, exist_ok=True)
             for file, content in files.items():
-                temporary = folder / f"{file}.partial"
-                temporary.write_bytes(content)
-                temporary.replace(folder / file)
+                write_whole(folder / file, content)
         except OSError as error:
             raise InputError(f"cannot write the report to {folder}: {error.strerror}") from None
         return folder / f"{name}.html", folder / f"{name}.md"
