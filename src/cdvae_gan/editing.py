@@ -120,6 +120,12 @@ class EditedPhoto:
             raise InputError(f"a comparison is a page: use .html, not {path.suffix!r}")
         return _write(path, _page(self))
 
+    def readings(self, attribute: str) -> list[tuple[float, float]]:
+        """P(a_k = 1) as the model reads it before and after, for each edited face."""
+        c = self.counterfactuals
+        k = c.attributes.index(attribute)
+        return list(zip(c.before[:, k].tolist(), c.after[:, k].tolist(), strict=True))
+
     def figure(self) -> Image.Image:
         """For each edited face: the photo straightened, x, x′ and where detail was given up."""
         from cdvae_gan.figures import grid

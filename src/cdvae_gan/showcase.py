@@ -231,7 +231,8 @@ def _sheet(results: dict[str, EditedPhoto]) -> Image.Image:
     captions = ["before"]
     for name, result in results.items():
         cells.append(_faces(result, result.photo))
-        captions.append(f"{name}\n{_readings(result, name)}")
+        pairs = (f"{before:.2f} → {after:.2f}" for before, after in result.readings(name))
+        captions.append(f"{name}\n{', '.join(pairs)}")
     return contact_sheet(cells, captions, columns=5 if len(first.edited) == 1 else 3)
 
 
@@ -244,13 +245,6 @@ def _faces(result: EditedPhoto, photo: Image.Image) -> Pixels:
 
 def _pixels(photo: Image.Image) -> Pixels:
     return np.asarray(photo.convert("RGB"))
-
-
-def _readings(result: EditedPhoto, name: str) -> str:
-    c = result.counterfactuals
-    k = c.attributes.index(name)
-    pairs = zip(c.before[:, k].tolist(), c.after[:, k].tolist(), strict=True)
-    return ", ".join(f"{before:.2f} → {after:.2f}" for before, after in pairs)
 
 
 def _avatars(model: CDVAEGAN | str, out: Path, page: Page, console: Console) -> list[Path]:

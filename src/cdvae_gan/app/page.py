@@ -122,7 +122,7 @@ def launch(
 def _edit_tab(
     gr: Any, model: CDVAEGAN, name: str, measured: dict[str, float], folder: Path
 ) -> None:
-    photo, do = gr.State(None), gr.State({})
+    photo, do, last = gr.State(None), gr.State({}), gr.State(None)
     with gr.Row():
         with gr.Column(scale=3, min_width=300):
             upload = gr.Image(
@@ -178,17 +178,17 @@ def _edit_tab(
         every = gr.Button("Show them", elem_id="show-flips")
         gallery = gr.Gallery(columns=5, height="auto", label="Each attribute flipped by itself")
 
-    shown_outputs = [result, status, line, table]
+    shown_outputs = [last, result, status, line, table]
     settings = [photo, do, face, strength, detail]
 
     def take(path: str | None) -> tuple[Any, ...]:
-        nothing = (None, {}, *(gr.update(value=0) for _ in sliders), gr.update(), None)
+        still = (None, {}, *(gr.update(value=0) for _ in sliders), gr.update(), None, None)
         if path is None:
-            return (*nothing, _FIRST, "", None)
+            return (*still, _FIRST, "", None)
         try:
             found, first = opened(path, model)
         except InputError as error:
-            return (*nothing, f"**{error}**", "", None)
+            return (*still, f"**{error}**", "", None)
         numbers = [str(i) for i in range(1, len(found.faces) + 1)]
         read = first.counterfactuals.before[0]
         return (
@@ -196,32 +196,23 @@ def _edit_tab(
             {},
             *(gr.update(value=round(float(p))) for p in read),
             gr.update(choices=[EVERY, *numbers], value=EVERY),
-            _pair(first),
-            _said(found, first),
-            command(found, Settings({}), name),
-            _table(first),
+            *_shown(found, first, command(found, Settings({}), name)),
         )
 
     def show(
         found: Photo | None, wanted: dict[str, float], which: str, much: float, kept: float
     ) -> tuple[Any, ...]:
         if found is None:
-            return None, f"**{_FIRST}**", "", None
+            return None, None, f"**{_FIRST}**", "", None
         now = Settings(wanted, which, much, kept)
         try:
             after = edited(found, now, model)
         except InputError as error:
-            return gr.update(), f"**{error}**", gr.update(), gr.update()
-        return _pair(after), _said(found, after), command(found, now, name), _table(after)
+            return None, gr.update(), f"**{error}**", gr.update(), gr.update()
+        return _shown(found, after, command(found, now, name))
 
-    def file(
-        found: Photo | None, wanted: dict[str, float], which: str, much: float, kept: float
-    ) -> Any:
-        if found is None:
-            return gr.update(value=None, interactive=False)
-        try:
-            after = edited(found, Settings(wanted, which, much, kept), model)
-        except InputError:
+    def file(found: Photo | None, after: EditedPhoto | None) -> Any:
+        if found is None or after is None:
             return gr.update(value=None, interactive=False)
         path = folder / uuid4().hex / f"{Path(found.name).stem}-edited.png"
         path.parent.mkdir()
@@ -235,23 +226,20 @@ def _edit_tab(
     def set_to(attribute: str, value: float, wanted: dict[str, float]) -> dict[str, float]:
         return {**wanted, attribute: value}
 
+    def then_saved(shown: Any) -> None:
+        """The file follows the picture: writing all pixels takes longer than showing few."""
+        shown.then(file, [photo, last], save, show_progress="hidden")
+
     taken = [photo, do, *sliders, face, *shown_outputs]
-    upload.change(take, upload, taken, show_progress="minimal").then(
-        file, settings, save, show_progress="hidden"
-    )
-    reset.click(take, upload, taken, show_progress="minimal").then(
-        file, settings, save, show_progress="hidden"
-    )
+    then_saved(upload.change(take, upload, taken, show_progress="minimal"))
+    then_saved(reset.click(take, upload, taken, show_progress="minimal"))
     for slider, attribute in zip(sliders, model.attributes, strict=True):
-        slider.input(
+        moved = slider.input(
             partial(set_to, attribute), [slider, do], do, show_progress="hidden", queue=False
-        ).then(show, settings, shown_outputs, show_progress="hidden").then(
-            file, settings, save, show_progress="hidden"
         )
+        then_saved(moved.then(show, settings, shown_outputs, show_progress="hidden"))
     for control in (face, strength, detail):
-        control.input(show, settings, shown_outputs, show_progress="hidden").then(
-            file, settings, save, show_progress="hidden"
-        )
+        then_saved(control.input(show, settings, shown_outputs, show_progress="hidden"))
     every.click(all_flips, settings, gallery)
 
 
@@ -297,8 +285,10 @@ def _said(photo: Photo, result: EditedPhoto) -> str:
     return " ".join(parts)
 
 
-def _pair(result: EditedPhoto) -> tuple[Any, Any]:
-    return shown(result.original, _SIDE), shown(result.photo, _SIDE)
+def _shown(photo: Photo, result: EditedPhoto, line: str) -> tuple[Any, ...]:
+    """An edit, and what is shown of it: the pair, the status, the command, the readings."""
+    pair = shown(result.original, _SIDE), shown(result.photo, _SIDE)
+    return result, pair, _said(photo, result), line, _table(result)
 
 
 def _table(result: EditedPhoto) -> list[list[str]]:

@@ -29,7 +29,6 @@ class Photo:
     name: str
     original: Image.Image
     faces: tuple[Face, ...]
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def opened(path: str | Path, model: CDVAEGAN) -> tuple[Photo, EditedPhoto]:
         InputError: The file is no photo, is too large, or shows no face.
     """
     found = edit(path, {}, model=model, detail=1.0)
-    return Photo(Path(path).name, found.original, found.faces, found.notes), found
+    return Photo(Path(path).name, found.original, found.faces), found
 
 
 def edited(photo: Photo, settings: Settings, model: CDVAEGAN) -> EditedPhoto:
@@ -80,9 +79,9 @@ def flips(photo: Photo, settings: Settings, model: CDVAEGAN) -> list[tuple[Image
     cells = []
     for name in model.attributes:
         result = edited(photo, replace(settings, do={name: "flip"}), model)
-        c, k = result.counterfactuals, model.attributes.index(name)
+        before, after = result.readings(name)[0]
         picture = straighten(result.photo.convert("RGB"), photo.faces[first].to_frame, _CELL)
-        cells.append((picture, f"{name} {float(c.before[0, k]):.2f} → {float(c.after[0, k]):.2f}"))
+        cells.append((picture, f"{name} {before:.2f} → {after:.2f}"))
     return cells
 
 

@@ -217,11 +217,8 @@ def _tell(result: EditedPhoto, files: Sequence[Path]) -> None:
         changes = "left as it is"
         if number in result.edited:
             i = result.edited.index(number)
-            pairs = ((n, c.attributes.index(n)) for n in c.do)
-            changes = "\n".join(
-                f"{n} {reading(float(c.before[i, k]))} → {reading(float(c.after[i, k]))}"
-                for n, k in pairs
-            )
+            pairs = ((n, *result.readings(n)[i]) for n in c.do)
+            changes = "\n".join(f"{n} {reading(b)} → {reading(a)}" for n, b, a in pairs)
         table.add_row(str(number), place, f"{face.angle:.0f}°", changes)
     console = output()
     console.print(table)
