@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,3 +179,44 @@ def test_a_photo_without_a_face_and_a_file_that_is_none_have_their_line(
 
 def test_it_listens_on_this_machine_alone(address: str) -> None:
     assert address.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("ends", ["by a signal", "with the program"])
+def test_nothing_that_was_uploaded_is_left(ends: str, tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    small_model().save(tmp_path / "model")
+    waits = ends == "by a signal"
+    # An upload is a file in Gradio's folder; it says when one is there.
+    program = f"""
+import os, pathlib, threading, time
+from cdvae_gan.app import launch
+def upload():
+    while not (folder := os.environ.get("GRADIO_TEMP_DIR")):
+        time.sleep(0.1)
+    pathlib.Path(folder).mkdir(exist_ok=True)  # as Gradio does
+    (pathlib.Path(folder) / "photo.png").write_bytes(b"private")
+    print("uploaded", flush=True)
+if {waits}:
+    threading.Thread(target=upload).start()
+app = launch({str(tmp_path / "model")!r}, block={waits})
+upload()
+"""
+    others = {k: v for k, v in os.environ.items() if not k.startswith("GRADIO_")}
+    room = tmp_path / "room"
+    room.mkdir()
+    running = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={**others, "TMPDIR": str(room)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stdout is not None
+    for told in running.stdout:
+        if told == "uploaded\n":
+            break
+    assert waits is False or list(room.rglob("photo.png")), "it was never there"
+    if waits:
+        running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=60)
+    assert not list(room.rglob("photo.png"))
+    assert not list(room.glob("cdvae-gan-app-*"))

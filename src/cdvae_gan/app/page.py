@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -38,7 +40,7 @@ _CSS = """
 _HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 _ABOUT = """# Counterfactual photos
 What would this face look like with glasses, smiling, with other hair?
-The photo stays on this machine and is not kept."""
+The photo stays on this machine and is removed when the app ends."""
 _FIRST = "Upload a photo, take one, or choose the example."
 
 
@@ -76,7 +78,8 @@ def launch(
 ) -> Any:
     """Show the app until it is stopped.
 
-    Everything that is uploaded or made lies in a temporary folder, which is removed at the end.
+    Everything that is uploaded or made lies in a temporary folder, which is removed when the
+    app ends, by Ctrl-C or SIGTERM, or with the program where it does not wait.
 
     Args:
         model: What :func:`cdvae_gan.load` takes.
@@ -89,34 +92,44 @@ def launch(
         InputError: There is no such model, Gradio is missing, or the port is taken.
     """
     network = load(model)
-    with tempfile.TemporaryDirectory(prefix="cdvae-gan-app-") as temporary:
-        # Read by Gradio when it is imported and when files arrive.
-        os.environ["GRADIO_TEMP_DIR"] = temporary
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-        gr = _gradio()
-        page = build(network, str(model), Path(temporary))
+    temporary = tempfile.TemporaryDirectory(prefix="cdvae-gan-app-")
+    if block:
+        signal.signal(signal.SIGTERM, _stop)
+    # Read by Gradio when it is imported and when files arrive.
+    os.environ["GRADIO_TEMP_DIR"] = temporary.name
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    gr = _gradio()
+    page = build(network, str(model), Path(temporary.name))
+    page.temporary = temporary  # lives as long as the page: it is removed with its last reference
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            inbrowser=browser,
+            share=False,
+            allowed_paths=[str(e) for e in [_example()] if e is not None],
+            max_file_size=_LARGEST_FILE,
+            prevent_thread_lock=True,
+            show_error=True,
+            footer_links=[],
+            theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
+            css=_CSS,
+            head=_HEAD,
+            ssr_mode=False,
+        )
+    except OSError as error:
+        raise InputError(f"cannot listen on port {port}: {error}") from None
+    if block:
         try:
-            page.launch(
-                server_name=host,
-                server_port=port,
-                inbrowser=browser,
-                share=False,
-                allowed_paths=[str(e) for e in [_example()] if e is not None],
-                max_file_size=_LARGEST_FILE,
-                prevent_thread_lock=True,
-                show_error=True,
-                footer_links=[],
-                theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
-                css=_CSS,
-                head=_HEAD,
-                ssr_mode=False,
-            )
-        except OSError as error:
-            raise InputError(f"cannot listen on port {port}: {error}") from None
-        if not block:
-            return page
-        page.block_thread()
+            page.block_thread()
+        finally:
+            temporary.cleanup()
     return page
+
+
+def _stop(*_: object) -> None:
+    """SIGTERM ends a process at once, and would leave what was uploaded."""
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _edit_tab(

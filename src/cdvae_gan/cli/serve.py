@@ -27,7 +27,7 @@ def serve(
 ) -> None:
     """Edit photos with sliders, and audit classifiers, in the browser.
 
-    Nothing leaves this machine, and nothing that is uploaded is kept.
+    Nothing leaves this machine, and what is uploaded is removed when the app ends.
     """
     from cdvae_gan.app import launch
 
