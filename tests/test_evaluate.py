@@ -415,6 +415,27 @@ def test_realism_and_identity_look_through_a_network(
     assert any("Realism in object features" in s for s in conclusions(found))
 
 
+def test_realism_is_that_of_real_images_with_the_labels_that_were_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import cdvae_gan.evaluation.measure as module
+
+    def embed(images: Tensor) -> Tensor:
+        return torch.nn.functional.avg_pool2d(images.float() / 255, 16).flatten(1)
+
+    monkeypatch.setattr(module, "object_embedding", lambda: embed)
+    skewed = halves(3000, 1)
+    top = skewed.labels[:, 0] == 1
+    skewed = skewed.take(np.flatnonzero(~top | (np.cumsum(top) % 5 == 0)))
+    settings = replace(QUICK, without=frozenset({"identity"}))
+    found = evaluate(
+        perfect, halves(200, 3), [EYE], attributes=["Top"], real=skewed, settings=settings
+    )
+    table = found.tables["realism/object"]
+    assert table["counterfactual", "Fréchet"].n == 200
+    assert table["excess", "Fréchet"].low < 0 < table["excess", "Fréchet"].high
+
+
 # The report
 
 

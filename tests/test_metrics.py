@@ -144,7 +144,7 @@ def test_an_edit_that_does_nothing_deceives_nobody_and_keeps_all() -> None:
     deception, preservation = Deception(NAMES), Preservation(NAMES)
     for k, name in enumerate(NAMES):
         deception.update(name, labels[:, k], answers[:, k], answers[:, k], np.arange(100))
-        preservation.update(name, answers, answers, np.arange(100))
+        preservation.update(name, 1 - labels[:, k], answers, answers, np.arange(100))
     assert deception.compute()[MEAN, "all"].value == 0
     assert preservation.compute()[MEAN, "kept"].value == 1
 
@@ -168,8 +168,8 @@ def test_swapping_in_an_image_of_the_other_kind_deceives_as_often_as_the_judge_i
 def test_an_edit_that_changes_everything_keeps_nothing() -> None:
     answers = torch.randint(0, 2, (50, 3)).bool()
     preservation = Preservation(NAMES)
-    for name in NAMES:
-        preservation.update(name, answers, ~answers, np.arange(50))
+    for k, name in enumerate(NAMES):
+        preservation.update(name, ~answers[:, k], answers, ~answers, np.arange(50))
     assert preservation.compute()[MEAN, "kept"].value == 0
 
 
@@ -179,7 +179,7 @@ def test_noise_deceives_half_the_time_and_keeps_half() -> None:
     y = before.long()
     deception, preservation = Deception(NAMES), Preservation(NAMES)
     deception.update("Hat", y[:, 0], before[:, 0], after[:, 0], np.arange(4000))
-    preservation.update("Hat", before, after, np.arange(4000))
+    preservation.update("Hat", 1 - y[:, 0], before, after, np.arange(4000))
     assert deception.compute()["Hat", "all"].value == pytest.approx(0.5, abs=0.03)
     assert preservation.compute()["Hat", "kept"].value == pytest.approx(0.5, abs=0.03)
 
@@ -234,7 +234,7 @@ def test_the_confusion_says_which_attribute_moved() -> None:
     after[:, 0] = True
     after[:10, 2] = True
     preservation = Preservation(NAMES)
-    preservation.update("Hat", before, after, np.arange(40))
+    preservation.update("Hat", torch.ones(40), before, after, np.arange(40))
     confusion = preservation.confusion()
     assert confusion["Hat", "Hat"].value == 1
     assert confusion["Hat", "Beard"].value == 0
@@ -247,7 +247,7 @@ def test_exclusive_attributes_may_give_way() -> None:
     before = torch.tensor([[True, False, False]]).repeat(20, 1)
     after = torch.tensor([[False, True, False]]).repeat(20, 1)
     preservation = Preservation(names, exclusive=(("Black", "Blond"),))
-    preservation.update("Blond", before, after, np.arange(20))
+    preservation.update("Blond", torch.ones(20), before, after, np.arange(20))
     assert preservation.compute()["Blond", "kept"].value == 1
     assert preservation.confusion()["Blond", "Black"].value == 1
 
@@ -257,8 +257,50 @@ def test_attributes_that_cannot_be_judged_are_not_among_the_others() -> None:
     after = before.clone()
     after[:, 1] = True
     preservation = Preservation(NAMES, trusted=(True, False, True))
-    preservation.update("Hat", before, after, np.arange(20))
+    preservation.update("Hat", torch.ones(20), before, after, np.arange(20))
     assert preservation.compute()["Hat", "kept"].value == 1
+
+
+def _net(target: int, moves: float, before_if_1: float, before_if_0: float) -> float:
+    """Kept net of dependence, where a Beard is read on these shares of those with and without a
+    Hat, Hat is set to ``target`` on all, and Beard comes on in the share ``moves`` of all."""
+    n = 1000
+    hat = torch.arange(2 * n) < n
+    place = torch.arange(2 * n) % n
+    beard = place < torch.where(hat, before_if_1, before_if_0) * n
+    before = torch.stack([hat, beard], dim=1)
+    after = before.clone()
+    after[:, 0] = bool(target)
+    chosen = torch.nonzero(~beard)[: round(moves * 2 * n)]
+    after[chosen, 1] = True
+    preservation = Preservation(["Hat", "Beard"])
+    preservation.update("Hat", torch.full((2 * n,), target), before, after, np.arange(2 * n))
+    table = preservation.compute(resamples=20)
+    assert table["Hat", "kept"].value == pytest.approx(1 - moves)
+    return table["Hat", "net of dependence"].value
+
+
+@pytest.mark.parametrize(
+    ("target", "moves", "if_1", "if_0", "net"),
+    [
+        (1, 0.3, 0.6, 0.2, 1.0),  # beards come with hats: .4 more of them, .3 may come along
+        (1, 0.5, 0.6, 0.2, 0.9),  # no more than .4
+        (0, 0.3, 0.6, 0.2, 0.7),  # nor where the hat goes
+        (0, 0.3, 0.2, 0.6, 1.0),  # but there where those without hats have them
+        (1, 0.3, 0.4, 0.4, 0.7),  # nothing is forgiven to what is independent
+    ],
+)
+def test_what_depends_may_move_as_far_as_it_does_on_photos(
+    target: int, moves: float, if_1: float, if_0: float, net: float
+) -> None:
+    assert _net(target, moves, if_1, if_0) == pytest.approx(net)
+
+
+def test_a_value_that_no_photo_has_forgives_nothing() -> None:
+    before = torch.zeros(20, 2, dtype=torch.bool)
+    preservation = Preservation(["Hat", "Beard"])
+    preservation.update("Hat", torch.ones(20), before, ~before, np.arange(20))
+    assert preservation.compute(resamples=20)["Hat", "net of dependence"].value == 0
 
 
 def test_the_strength_curve_has_a_column_for_each_strength() -> None:
@@ -506,6 +548,19 @@ def test_random_pairs_are_never_of_one_person() -> None:
     assert metric.compute()["Hat", "random pairs"].value == 0
 
 
+def test_the_share_of_the_same_person_counts_distances_below_the_threshold() -> None:
+    e = np.random.default_rng(0).normal(size=(10, 4))
+    moved = e.copy()
+    moved[:3, 0] += 0.59
+    moved[3:, 0] += 0.61
+    metric = Identity(["Hat"], threshold=0.6)
+    metric.update("Hat", e, moved, np.arange(10))
+    assert metric.compute()["Hat", "same person"].value == pytest.approx(0.3)
+    plain = Identity(["Hat"])
+    plain.update("Hat", e, moved, np.arange(10))
+    assert plain.compute().columns == ("cosine", "random pairs", "kept")
+
+
 def test_pictures_without_a_face_are_left_out() -> None:
     e, who = people(20)
     broken = e.copy()
@@ -586,9 +641,16 @@ def test_real_images_are_as_real_as_the_floor_and_others_are_not(column: str) ->
 
 def test_the_interval_lies_around_the_value() -> None:
     table = realism(features(300, 0.3, 1), features(600))
-    for _, row in table:
-        for e in row.values():
-            assert e.low < e.value < e.high
+    cells = [e for _, row in table for e in row.values() if np.isfinite(e.value)]
+    assert len(cells) == 7
+    assert all(e.low < e.value < e.high for e in cells)
+
+
+def test_times_the_floor_is_the_quotient_and_the_unbiased_distance_has_none() -> None:
+    table = realism(features(300, 0.3, 1), features(600))
+    parts = [table[row, "Fréchet"].value for row in ("counterfactual", "real (floor)")]
+    assert table["times the floor", "Fréchet"].value == pytest.approx(parts[0] / parts[1])
+    assert np.isnan(table["times the floor", "kernel × 1000"].value)
 
 
 def test_realism_warns_where_there_are_few_images() -> None:
@@ -657,7 +719,7 @@ def test_a_probe_needs_groups_and_latents() -> None:
         (Deception(["Hat"]), lambda m, i: m.update("Hat", [i % 2], [i % 2], [1 - i % 3 % 2], [i])),
         (
             Preservation(["Hat", "Beard"]),
-            lambda m, i: m.update("Hat", [[i % 2, 0]], [[1, i % 3 == 0]], [i]),
+            lambda m, i: m.update("Hat", [1], [[i % 2, 0]], [[1, i % 3 == 0]], [i]),
         ),
         (
             StrengthCurve(["Hat"], (1.0,)),

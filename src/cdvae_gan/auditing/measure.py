@@ -239,7 +239,7 @@ def _edit(
             y = edited.present[rows]
             seen_before = before[here]
             witness.deception.update(edited.attribute, y, seen_before[:, k], after[:, k], who)
-            witness.preservation.update(edited.attribute, seen_before, after, who)
+            witness.preservation.update(edited.attribute, target[here], seen_before, after, who)
 
 
 def _flipped(present: Labels) -> Tensor:

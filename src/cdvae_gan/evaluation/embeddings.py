@@ -22,10 +22,13 @@ from cdvae_gan.evaluation.judges.networks import channels_last
 from cdvae_gan.networks.efficientnet import EfficientNetFeatures
 from cdvae_gan.packages import dlib_and_models
 
-__all__ = ["Embedding", "face_embedding", "object_embedding", "share_of_faces"]
+__all__ = ["SAME_PERSON", "Embedding", "face_embedding", "object_embedding", "share_of_faces"]
 
 Embedding = Callable[[Tensor], Tensor]
 """From images uint8 ``(B, 3, H, W)`` to features float ``(B, D)``."""
+
+SAME_PERSON = 0.6
+"""Distance in face features below which dlib's author takes two pictures for one person."""
 
 _FACE_SIZE = 150
 _FACE_BOX = (0.26, 0.37, 0.76, 0.87)  # left, top, right, bottom: dlib's own detector, usual crop

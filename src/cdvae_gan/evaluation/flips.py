@@ -75,9 +75,10 @@ def flip_deception(
         worst = max(worst, float((editor(x, None, None) - x).abs().max()))
         for k, name in enumerate(names):
             y = labels[:, k]
-            after = judge.read(to_uint8(editor(x, name, (y == 0).long(), strength)))
+            target = (y == 0).long()
+            after = judge.read(to_uint8(editor(x, name, target, strength)))
             deception.update(name, y, before[:, k], after[:, k], who)
-            preservation.update(name, before, after, who)
+            preservation.update(name, target, before, after, who)
     return FlipTables(
         judge.name,
         deception.compute(resamples=resamples, seed=seed),

@@ -22,6 +22,7 @@ from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.bootstrap import CONFIDENCE, RESAMPLES
 from cdvae_gan.evaluation.edits import Editor, ModelEditor
 from cdvae_gan.evaluation.embeddings import (
+    SAME_PERSON,
     Embedding,
     face_embedding,
     object_embedding,
@@ -334,7 +335,10 @@ def _embedding_parts(
     identity, realism = "identity" not in missing, "realism" not in missing
     if not identity and not realism:
         return []
-    cells = _cells(len(dataset), len(panel.attributes), settings.seed) if realism else None
+    cells, alike = None, None
+    if realism and real is not None:
+        cells = _cells(len(dataset), len(panel.attributes), settings.seed)
+        alike = _alike(real, dataset, panel.attributes, cells, settings.seed)
     parts = []
     for name, embed in _embeddings(dataset, missing).items():
         part = EmbeddingPart(
@@ -342,16 +346,15 @@ def _embedding_parts(
             embed,
             panel,
             identity=identity,
+            threshold=SAME_PERSON if name == "face" else None,
             cells=cells,
             places=places,
             group_names=group_names,
             seed=settings.seed,
         )
-        if realism and real is not None:
+        if alike is not None:
             told(f"real images in {name} features", 0, 1)
-            # Half of them is what the counterfactuals are compared with, half the floor.
-            needed = 2 * min(_REALISM_IMAGES, len(dataset) * len(panel.attributes))
-            part.add_real(_some(real, needed, settings.seed), settings.batch_size)
+            part.add_real(alike, settings.batch_size)
         parts.append(part)
     if not parts:
         for metric, wanted in (("identity", identity), ("realism", realism)):
@@ -385,6 +388,30 @@ def _some(dataset: AttributeDataset, n: int, seed: int) -> AttributeDataset:
     if len(dataset) <= n:
         return dataset
     return dataset.take(np.sort(np.random.default_rng(seed).choice(len(dataset), n, replace=False)))
+
+
+def _alike(
+    real: AttributeDataset,
+    dataset: AttributeDataset,
+    attributes: Sequence[str],
+    cells: npt.NDArray[np.bool_],
+    seed: int,
+) -> AttributeDataset:
+    """Real images with the mix of labels of the counterfactuals that realism is measured on.
+
+    For each counterfactual of do(a_k = v), two real images with a_k = v as long as there are any:
+    half of them all is what the counterfactuals are compared with, half the floor.
+    """
+    labels, wanted = (np.asarray(d.select(attributes).labels) for d in (real, dataset))
+    order = np.random.default_rng(seed).permutation(len(real))
+    free = np.ones(len(real), dtype=bool)
+    pairs = [(k, v) for k in range(len(attributes)) for v in (0, 1)]
+    # The rarest first, or those who ask for what is common take them away.
+    for k, v in sorted(pairs, key=lambda pair: int((labels[:, pair[0]] == pair[1]).sum())):
+        needed = 2 * int((cells[:, k] & (wanted[:, k] == 1 - v)).sum())
+        fitting = order[(labels[order, k] == v) & free[order]]
+        free[fitting[:needed]] = False
+    return real.take(np.flatnonzero(~free))
 
 
 def _cells(n: int, k: int, seed: int) -> npt.NDArray[np.bool_]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -75,7 +76,7 @@ class JudgesPart(Part):
         groups, k = flip.photos.groups, flip.k
         for i, member in enumerate(self.panel.members):
             before, after = flip.photos.before[i].answers, flip.after[i].answers
-            self.preservation[i].update(flip.attribute, before, after, groups)
+            self.preservation[i].update(flip.attribute, flip.target, before, after, groups)
             if member.known[k]:
                 self.deception[i].update(
                     flip.attribute, flip.labels, before[:, k], after[:, k], groups
@@ -263,6 +264,7 @@ class EmbeddingPart(Part):
         embed: The network.
         panel: The judges, for the attributes.
         identity: Whether to measure it.
+        threshold: See `Identity`.
         cells: Bool ``(N, K)``: the counterfactuals that realism is measured on; None for none.
         places: ``(N,)`` number of each image's group of people, −1 for none; see `GroupsPart`.
         seed: Of what is drawn.
@@ -275,6 +277,7 @@ class EmbeddingPart(Part):
         panel: Panel,
         *,
         identity: bool,
+        threshold: float | None,
         cells: npt.NDArray[np.bool_] | None,
         places: npt.NDArray[np.int64],
         group_names: Sequence[str],
@@ -282,8 +285,9 @@ class EmbeddingPart(Part):
     ) -> None:
         self.name, self.embed, self.cells, self.places = name, embed, cells, places
         self.group_names = tuple(group_names)
-        self.identity = Identity(panel.attributes, seed=seed) if identity else None
-        self.of_group = [Identity(panel.attributes, seed=seed) for _ in group_names if identity]
+        made = partial(Identity, panel.attributes, threshold=threshold, seed=seed)
+        self.identity = made() if identity else None
+        self.of_group = [made() for _ in group_names if identity]
         self.realism = None if cells is None else Realism(name, seed=seed)
         self._e = torch.zeros(0)
 

@@ -11,12 +11,13 @@ import numpy.typing as npt
 
 from cdvae_gan.evaluation.bootstrap import Estimate
 from cdvae_gan.evaluation.conclusions import conclusions
+from cdvae_gan.evaluation.embeddings import SAME_PERSON
 from cdvae_gan.evaluation.findings import Findings, write_results
 from cdvae_gan.evaluation.judges import TRUSTED_ABOVE
 from cdvae_gan.evaluation.measure import Evaluation
 from cdvae_gan.evaluation.metrics import MEAN, Table
-from cdvae_gan.evaluation.metrics.deception import ALL, KEPT, PUT_ON, TAKE_OFF, UNCONDITIONAL
-from cdvae_gan.evaluation.metrics.identity import COSINE, RANDOM
+from cdvae_gan.evaluation.metrics.deception import ALL, KEPT, NET, PUT_ON, TAKE_OFF, UNCONDITIONAL
+from cdvae_gan.evaluation.metrics.identity import COSINE, RANDOM, SAME
 from cdvae_gan.evaluation.metrics.labels import (
     BALANCED,
     CALIBRATION_ERROR,
@@ -26,7 +27,7 @@ from cdvae_gan.evaluation.metrics.labels import (
     SPECIFICITY,
 )
 from cdvae_gan.evaluation.metrics.pixels import CHANGED, L1, PSNR, SSIM
-from cdvae_gan.evaluation.metrics.realism import COUNTERFACTUAL, ENOUGH, EXCESS, FRECHET, KERNEL
+from cdvae_gan.evaluation.metrics.realism import COUNTERFACTUAL, ENOUGH, FRECHET, KERNEL, TIMES
 from cdvae_gan.evaluation.metrics.truth import RELATIVE
 from cdvae_gan.evaluation.pictures import Failure
 from cdvae_gan.report import Cell, Page, Plot, Row, Section, Series
@@ -47,6 +48,7 @@ __all__ = [
 
 _UNKNOWN = "–"
 _MOVED = 0.1
+_IDENTITY_NAMES = {COSINE: "cosine", RANDOM: "other people", KEPT: KEPT, SAME: SAME}
 _REALISM_NAMES = {
     "object": "EfficientNet-Lite0 on ImageNet, 320 numbers",
     "face": "dlib's face-recognition network, 128 numbers",
@@ -132,12 +134,14 @@ def _glance(part: Section, found: Findings) -> None:
         ("put on", "deception", MEAN, PUT_ON),
         ("taken off", "deception", MEAN, TAKE_OFF),
         ("others kept", "preservation", MEAN, KEPT),
+        ("… net of dependence", "preservation", MEAN, NET),
         ("true error (0 is best)", "truth", MEAN, RELATIVE),
         ("identity kept", "identity/face", MEAN, KEPT),
+        ("same person", "identity/face", MEAN, SAME),
         ("changed pixels", "minimality", MEAN, CHANGED),
         ("do(nothing), L1", "composition", "1", L1),
-        ("Fréchet excess, object", "realism/object", EXCESS, FRECHET),
-        ("Fréchet excess, face", "realism/face", EXCESS, FRECHET),
+        ("Fréchet × floor, object", "realism/object", TIMES, FRECHET),
+        ("Fréchet × floor, face", "realism/face", TIMES, FRECHET),
     ]
     facts = []
     for name, table, row, column in wanted:
@@ -149,7 +153,8 @@ def _glance(part: Section, found: Findings) -> None:
         "**Deception** is the share of flips that an independent judge reads as flipped, among "
         "photos that it reads right: the mean over the judges that can be trusted with an "
         "attribute, then over attributes. **Others kept** is the share of the other attributes "
-        "that the judges read as before."
+        "that the judges read as before; **net of dependence** forgives what the photos "
+        "themselves say must move along (women have no beards), and no more."
     )
     for features in found.networks("realism"):
         n = tables[f"realism/{features}"][COUNTERFACTUAL, FRECHET].n
@@ -205,6 +210,7 @@ def attribute_table(part: Section, found: Findings) -> None:
         ("both", deception, ALL, True),
         ("all photos", deception, UNCONDITIONAL, False),
         ("others kept", tables["preservation"], KEPT, False),
+        ("kept, net", tables["preservation"], NET, False),
         ("L1", minimality, L1, False),
         ("pixels changed", minimality, CHANGED, False),
     ]
@@ -223,7 +229,8 @@ def attribute_table(part: Section, found: Findings) -> None:
         strong=[MEAN],
         muted=deception.untrusted,
         caption="Deception (put on, taken off, both: among photos read right; all photos: among "
-        "all), the mean over the trusted judges; n is the least of theirs. L1 is mean |x − x′| in "
+        "all), the mean over the trusted judges; n is the least of theirs. Kept, net: of what "
+        "depends on the attribute on the photos themselves. L1 is mean |x − x′| in "
         "[0, 2]; a pixel is changed where a channel moves by more than 10 of 255. Grey or italic: "
         f"no judge reads the attribute better than {TRUSTED_ABOVE:g}, and it is in no mean.",
     )
@@ -353,15 +360,18 @@ def _keeping(part: Section, found: Findings) -> None:
         table = tables[f"identity/{features}"]
         part.heading(f"Identity in {features} features")
         part.table(
-            ["attribute", "cosine", "other people", "kept"],
-            [
-                [row, cell(cells[COSINE]), cell(cells[RANDOM]), cell(cells[KEPT])]
-                for row, cells in table
-            ],
+            ["attribute", *(_IDENTITY_NAMES[c] for c in table.columns)],
+            [[row, *(cell(e) for e in cells.values())] for row, cells in table],
             strong=[MEAN],
             caption=f"{_REALISM_NAMES[features]}. Cosine of photo and counterfactual, of photos of "
             "different people, and what is kept between the two: 1 is the same picture, 0 somebody "
-            "else.",
+            "else."
+            + (
+                f" Same person: at a distance below {SAME_PERSON:g}, where its author draws the "
+                "line."
+                if SAME in table.columns
+                else ""
+            ),
         )
     if not ({"composition", "reversibility"} & set(tables) or found.networks("identity")):
         part.text("Nothing of this was measured: see what cannot be concluded.")
@@ -378,7 +388,8 @@ def _realism(part: Section, found: Findings) -> None:
         rows,
         caption="Distances of counterfactuals drawn by seed to other real images; lower "
         "is better. The floor is the distance between two halves of the real images, at the same "
-        "numbers; the excess is what is above it. "
+        "numbers; the excess is what is above it. For each counterfactual of do(a = v) there are "
+        "two real images with a = v, as far as there are so many. "
         + " ".join(f"{n.capitalize()}: {_REALISM_NAMES[n]}." for n in found.networks("realism")),
     )
 

@@ -5,6 +5,18 @@ With j the judge's answers, y the label and x′ the counterfactual of do(a_k = 
     deception_k     = P( j_k(x′) = 1 − y_k | j_k(x) = y_k )
     preservation_k  = mean over l ≠ k of  P( j_l(x′) = j_l(x) )
     confusion_kl    = P( j_l(x′) ≠ j_l(x) | do(a_k) )
+
+Some attributes move together for good reason: women have no beards. With
+
+    Δ_kl            = P( j_l(x) = 1 | j_k(x) = 1 ) − P( j_l(x) = 1 | j_k(x) = 0 )
+
+of the factuals, the photos cannot come to look like those that have the asked value unless the
+reading of l changes in a share of at least |Δ_kl|, in its direction: the optimal transport of one
+Bernoulli variable to another. *Net of dependence* that share is forgiven, and no other:
+
+    net_k           = 1 − mean over l ≠ k of  against_kl + max(0, along_kl − |Δ_kl|)
+
+where ``along`` and ``against`` are the shares that change with and against Δ_kl.
 """
 
 from __future__ import annotations
@@ -28,6 +40,7 @@ from cdvae_gan.evaluation.metrics.base import (
 __all__ = [
     "ALL",
     "KEPT",
+    "NET",
     "PUT_ON",
     "TAKE_OFF",
     "UNCONDITIONAL",
@@ -38,7 +51,7 @@ __all__ = [
 ]
 
 PUT_ON, TAKE_OFF, ALL, UNCONDITIONAL = "put on", "take off", "all", "unconditional"
-KEPT = "kept"
+KEPT, NET = "kept", "net of dependence"
 
 
 class Deception:
@@ -133,6 +146,9 @@ class StrengthCurve:
 class Preservation:
     """Share of the other attributes whose reading stays, in [0, 1]; higher is better.
 
+    Columns: ``kept``, and ``net of dependence``, which forgives what the factuals themselves say
+    must move along; see the module.
+
     Args:
         attributes: The K names.
         trusted: Of each, whether the judge can be believed; the others count neither as edited
@@ -150,46 +166,51 @@ class Preservation:
         self.attributes = tuple(attributes)
         self.trusted = np.array(trusted if trusted is not None else [True] * len(self.attributes))
         self.counts = _others(self.attributes, exclusive) & self.trusted
-        self._sums = GroupedSums(len(self.attributes), len(self.attributes) + 1)
+        self._sums = GroupedSums(len(self.attributes), *_Moves.shape(len(self.attributes)))
 
-    def update(self, attribute: str, before: Groups, after: Groups, groups: Groups) -> None:
+    def update(
+        self, attribute: str, target: Groups, before: Groups, after: Groups, groups: Groups
+    ) -> None:
         """Add counterfactuals in which ``attribute`` was set.
 
         Args:
             attribute: The attribute that was set.
+            target: ``(B,)``, 0 or 1: to what.
             before: ``(B, K)`` bool, the judge's answers on the factuals.
             after: ``(B, K)`` bool, on the counterfactuals.
             groups: ``(B,)``.
         """
-        moved = array(before).astype(bool) != array(after).astype(bool)
-        one = np.ones((len(moved), 1))
-        self._sums.add(array(groups), np.concatenate([moved, one], 1), (self._row(attribute),))
+        k = self.attributes.index(attribute)
+        rows = _Moves.rows(k, array(target), array(before), array(after))
+        self._sums.add(array(groups), rows, (k,))
 
     def summed(self) -> Summed:
         """The table before any resampling."""
         counts, use = self.counts, self.trusted
 
         def statistic(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-            moved = (t[..., :-1] * counts).sum(-1) / counts.sum(1)
-            kept = 1 - moved / t[..., -1]
-            each = kept[..., None]
+            moves = _Moves(t)
+            shares = np.stack([moves.moved(), moves.net()], axis=-1)
+            each = 1 - (shares * counts[..., None]).sum(-2) / counts.sum(1)[:, None]
             return np.concatenate([each, mean_of_known(each, use)], axis=-2)
 
         n = np.where(counts.any(1), self._n(), 0)  # there may be no other attribute to look at
         total = np.concatenate([n, n[use].sum(keepdims=True)])[:, None]
-        return self._summed((*self.attributes, MEAN), (KEPT,), statistic, total)
+        columns = (KEPT, NET)
+        n_cells = np.repeat(total, len(columns), axis=1)
+        return self._summed((*self.attributes, MEAN), columns, statistic, n_cells)
 
     def summed_confusion(self) -> Summed:
         """The table of `confusion` before any resampling."""
         return self._summed(
             self.attributes,
             self.attributes,
-            lambda t: t[..., :-1] / t[..., -1:],
+            lambda t: _Moves(t).moved(),
             np.repeat(self._n()[:, None], len(self.attributes), axis=1),
         )
 
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
-        """One column, ``kept``; a row for each attribute that was set, and the mean."""
+        """A row for each attribute that was set, and the mean."""
         return self.summed().table(resamples=resamples, seed=seed)
 
     def confusion(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
@@ -202,11 +223,8 @@ class Preservation:
     def reset(self) -> None:
         self._sums.reset()
 
-    def _row(self, attribute: str) -> int:
-        return self.attributes.index(attribute)
-
     def _n(self) -> npt.NDArray[np.int64]:
-        return np.asarray(self._sums.sums()[..., -1].sum(0).round(), dtype=np.int64)
+        return np.asarray(_Moves(self._sums.sums().sum(0)).n.round(), dtype=np.int64)
 
     def _summed(
         self,
@@ -218,6 +236,61 @@ class Preservation:
         doubted = tuple(a for a, t in zip(self.attributes, self.trusted, strict=True) if not t)
         sums = self._sums.sums()
         return Summed(self._sums.names, sums, rows, columns, statistic, n, True, doubted)
+
+
+class _Moves:
+    """What the readings did, from totals ``(…, K set, 2, 3 K + 2)``.
+
+    For each value of the set attribute: how often it was asked for and another reading went up, and
+    went down; and how often it was there before and another reading was yes, and how often at all.
+    """
+
+    def __init__(self, totals: npt.NDArray[np.float64]) -> None:
+        k = (totals.shape[-1] - 2) // 3
+        self.up, self.down, self.yes = (totals[..., i * k : (i + 1) * k] for i in range(3))
+        self.asked, self.there = totals[..., -2], totals[..., -1]
+        self.n = self.asked.sum(-1)
+
+    @staticmethod
+    def shape(k: int) -> tuple[int, int]:
+        return 2, 3 * k + 2
+
+    @staticmethod
+    def rows(
+        k: int,
+        target: npt.NDArray[np.int64],
+        before: npt.NDArray[np.bool_],
+        after: npt.NDArray[np.bool_],
+    ) -> npt.NDArray[np.float64]:
+        """``(B, *shape)`` of counterfactuals in which attribute k was set to ``target``."""
+        before, after = before.astype(bool), after.astype(bool)
+        asked, there = (
+            np.stack([v == 0, v == 1], axis=1)[..., None] for v in (target, before[:, k])
+        )
+        parts = [
+            asked * (~before & after)[:, None],
+            asked * (before & ~after)[:, None],
+            there * before[:, None],
+            asked,
+            there,
+        ]
+        return np.concatenate(parts, axis=-1).astype(np.float64)
+
+    def moved(self) -> npt.NDArray[np.float64]:
+        """``(…, K set, K read)``: the share that moved."""
+        return np.asarray((self.up + self.down).sum(-2) / self.n[..., None])
+
+    def net(self) -> npt.NDArray[np.float64]:
+        """``(…, K set, K read)``: the same, less what dependence makes move along."""
+        rates = self.yes / np.where(self.there > 0, self.there, np.nan)[..., None]
+        # Where a value is never read on the factuals, nothing is known of dependence.
+        gap = np.nan_to_num(rates[..., 1, :] - rates[..., 0, :])
+        forgiven = np.zeros(gap.shape)
+        for value, sign in ((1, 1), (0, -1)):
+            along = np.where(sign * gap > 0, self.up[..., value, :], self.down[..., value, :])
+            allowed = np.abs(gap) * self.asked[..., value, None]
+            forgiven = forgiven + np.minimum(along, allowed)
+        return np.asarray(self.moved() - forgiven / self.n[..., None])
 
 
 def _others(

@@ -2,6 +2,7 @@
 
 identity = cos(e(x), e(x′)) − cos(e(x), e(y)),  y a random image of another group
 kept     = identity / (1 − mean cos(e(x), e(y)))          1 for the same picture, 0 for another
+same     = P( |e(x) − e(x′)| < t ), where the network comes with a threshold t
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.bootstrap import RESAMPLES, GroupedSums
 from cdvae_gan.evaluation.metrics.base import MEAN, Groups, Summed, Table, array, mean_of_known
 
-__all__ = ["COSINE", "KEPT", "RANDOM", "Identity"]
+__all__ = ["COSINE", "KEPT", "RANDOM", "SAME", "Identity"]
 
-COSINE, RANDOM, KEPT = "cosine", "random pairs", "kept"
+COSINE, RANDOM, KEPT, SAME = "cosine", "random pairs", "kept", "same person"
 
 _BANK = 512
 
@@ -28,17 +29,23 @@ class Identity:
 
     Columns: ``cosine`` of x and x′ in [−1, 1]; ``random pairs``, that of x and another group's
     image; ``kept``, (cosine − random) / (1 − random), at most 1, and 0 where x′ is as good as
-    somebody else.
+    somebody else. With a threshold also ``same person``, the share of x and x′ that the network
+    takes for the same person.
 
     Args:
         attributes: The K names.
+        threshold: Euclidean distance of embeddings, as they are, below which the network's authors
+            take two pictures for the same person; None where it has none.
         seed: Of the choice of random pairs.
     """
 
-    def __init__(self, attributes: Sequence[str], *, seed: int = 0) -> None:
+    def __init__(
+        self, attributes: Sequence[str], *, threshold: float | None = None, seed: int = 0
+    ) -> None:
         self.attributes = tuple(attributes)
+        self.threshold = threshold
         self.seed = seed
-        self._sums = GroupedSums(len(self.attributes), 3)
+        self._sums = GroupedSums(len(self.attributes), 4)
         self._generator = np.random.default_rng(seed)
         self._bank: npt.NDArray[Any] = np.zeros((0, 1))
         self._bank_groups: npt.NDArray[Any] = np.zeros(0, dtype=np.int64)
@@ -48,15 +55,17 @@ class Identity:
 
         A row with a nan, an image in which no face was found, is left out.
         """
-        e, e2, who = _unit(array(x)), _unit(array(x_prime)), array(groups)
-        found = np.isfinite(e).all(1) & np.isfinite(e2).all(1)
-        e, e2, who = e[found], e2[found], who[found]
+        before, after, who = array(x), array(x_prime), array(groups)
+        found = np.isfinite(before).all(1) & np.isfinite(after).all(1)
+        before, after, who = before[found], after[found], who[found]
+        e, e2 = _unit(before), _unit(after)
+        same = np.linalg.norm(before - after, axis=1) < (self.threshold or 0)
         self._bank = np.concatenate([e, self._bank.reshape(-1, e.shape[1])])[:_BANK]
         self._bank_groups = np.concatenate([who, self._bank_groups])[:_BANK]
         partner = self._partners(who)
         usable = partner >= 0
         random = (e * self._bank[partner]).sum(1)
-        rows = np.stack([(e * e2).sum(1), random, np.ones(len(e))], axis=1)[usable]
+        rows = np.stack([(e * e2).sum(1), random, np.ones(len(e)), same], axis=1)[usable]
         self._sums.add(who[usable], rows, (self.attributes.index(attribute),))
 
     def summed(self) -> Summed:
@@ -67,12 +76,15 @@ class Identity:
         n = sums[..., 2].sum(0).astype(np.int64)
         use = np.ones(len(n), dtype=bool)
 
+        columns = (COSINE, RANDOM, KEPT, *((SAME,) if self.threshold else ()))
+
         def statistic(t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-            cosine, random = t[..., 0] / t[..., 2], t[..., 1] / t[..., 2]
-            each = np.stack([cosine, random, (cosine - random) / (1 - random)], axis=-1)
+            cosine, random, same = (t[..., i] / t[..., 2] for i in (0, 1, 3))
+            kept = (cosine - random) / (1 - random)
+            each = np.stack([cosine, random, kept, same][: len(columns)], axis=-1)
             return np.concatenate([each, mean_of_known(each, use)], axis=-2)
 
-        rows, columns = (*self.attributes, MEAN), (COSINE, RANDOM, KEPT)
+        rows = (*self.attributes, MEAN)
         counts = np.repeat(np.append(n, n.sum())[:, None], len(columns), axis=1)
         return Summed(self._sums.names, sums, rows, columns, statistic, counts)
 

@@ -24,10 +24,21 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.bootstrap import CONFIDENCE, Estimate, interval
 from cdvae_gan.evaluation.metrics.base import Groups, Table, array
 
-__all__ = ["ENOUGH", "FRECHET", "KERNEL", "Realism", "frechet_distance", "kernel_distance"]
+__all__ = [
+    "COUNTERFACTUAL",
+    "ENOUGH",
+    "EXCESS",
+    "FLOOR",
+    "FRECHET",
+    "KERNEL",
+    "TIMES",
+    "Realism",
+    "frechet_distance",
+    "kernel_distance",
+]
 
 FRECHET, KERNEL = "Fréchet", "kernel × 1000"
-COUNTERFACTUAL, FLOOR, EXCESS = "counterfactual", "real (floor)", "excess"
+COUNTERFACTUAL, FLOOR, EXCESS, TIMES = "counterfactual", "real (floor)", "excess", "times the floor"
 
 ENOUGH = 4000
 """Images of each kind below which `Realism` warns that its figures mean little."""
@@ -40,9 +51,10 @@ _BLOCK = 1024
 class Realism:
     """Distances of counterfactuals to real images, and the floor; lower is better.
 
-    Rows: ``counterfactual``, ``real (floor)``, and ``excess``, the first less the second. Columns:
-    ``Fréchet`` and ``kernel × 1000``. Intervals are over images, with the bias of resampling (which
-    draws an image twice) taken off.
+    Rows: ``counterfactual``, ``real (floor)``, ``excess``, the first less the second, and ``times
+    the floor``, the first over the second. Columns: ``Fréchet`` and ``kernel × 1000``, whose floor
+    is 0 but for chance, so that it has no such ratio. Intervals are over images, with the bias of
+    resampling (which draws an image twice) taken off.
 
     Args:
         features: What the features are, for messages.
@@ -84,7 +96,7 @@ class Realism:
                 f"real images: below {ENOUGH:,} it says little",
                 stacklevel=2,
             )
-        return _table((COUNTERFACTUAL, FLOOR, EXCESS), values, draws, self.n, confidence)
+        return _table((COUNTERFACTUAL, FLOOR, EXCESS, TIMES), values, draws, self.n, confidence)
 
     def difference(
         self,
@@ -106,13 +118,21 @@ class Realism:
         return _table((COUNTERFACTUAL,), gap, gaps, self.n, confidence)
 
     def _draws(self, resamples: int, seed: int) -> tuple[Floats, Floats]:
-        """``(3, 2)`` values and ``(resamples, 3, 2)``: rows and columns of the table."""
+        """``(4, 2)`` values and ``(resamples, 4, 2)``: rows and columns of the table."""
         sets = self._sets()
         found = [f(*sets, resamples, seed) for f in (_frechet_draws, _kernel_draws)]
         values = np.stack([v for v, _ in found], axis=1)
         draws = np.stack([d for _, d in found], axis=2)
         excess, excesses = values[:1] - values[1:], draws[:, :1] - draws[:, 1:]
-        return np.concatenate([values, excess]), np.concatenate([draws, excesses], axis=1)
+        centred = values + draws - draws.mean(0)
+        # Of few images the floor is nearly 0, and a draw of it can be below.
+        floors = np.where(centred[:, 1:] > 0, centred[:, 1:], np.nan)
+        times, spread = values[:1] / values[1:], centred[:, :1] / floors
+        times[..., 1], spread[..., 1] = np.nan, np.nan
+        return (
+            np.concatenate([values, excess, times]),
+            np.concatenate([draws, excesses, spread], axis=1),
+        )
 
     def reset(self) -> None:
         self._real, self._drawn = [], []
@@ -199,7 +219,8 @@ def _table(
     cells = np.empty(values.shape, dtype=object)
     for index in np.ndindex(values.shape):
         spread = draws[(slice(None), *index)]
-        low, high = interval(spread - spread.mean(), confidence)
+        known = spread[np.isfinite(spread)]
+        low, high = interval(known - known.mean() if len(known) else known, confidence)
         value = float(values[index])
         cells[index] = Estimate(value, value + low, value + high, n)
     return Table(rows, (FRECHET, KERNEL), cells)
