@@ -128,8 +128,9 @@ def test_folders_are_evaluated_and_compared_as_models_are(
     [
         (
             ("evaluate", "MODEL", AVATARS, "--out", "r", "--judges", "nobody"),
-            "no classifier 'nobody'",
+            "no judge 'nobody'",
         ),
+        (("evaluate", "MODEL", AVATARS, "--out", "r"), "shipped judges do not know all of"),
         (("evaluate", "nothing", AVATARS, *QUICK, "--out", "r"), "no model 'nothing'"),
         (("evaluate", "MODEL", AVATARS, *QUICK, "--out", "judge.py"), "is a file"),
         (("evaluate", "MODEL", AVATARS, *QUICK, "--out", "MODEL"), "is an input"),

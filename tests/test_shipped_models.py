@@ -20,6 +20,7 @@ from card_tables import figures_of, file_digest
 from cdvae_gan import CDVAEGAN
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.evaluation.edits import ModelEditor
+from cdvae_gan.evaluation.judges import load_judge, shipped_judges, standard_judges
 from cdvae_gan.evaluation.metrics import LabelQuality, Reconstruction
 from cdvae_gan.evaluation.splits import groups_of, halves
 from cdvae_gan.faces import find_faces, straighten
@@ -224,3 +225,32 @@ def test_reconstruction_and_labels_of_some_photos_are_as_the_card_says(
     for name in ("Male", "Mouth_Slightly_Open", "Smiling", "Young"):
         cell = table[name, "balanced accuracy"]
         assert overlaps(cell, stated["labels, balanced accuracy"][name]), (name, cell)
+
+
+# The judges
+
+
+def test_judges_of_four_families_know_all_that_the_model_of_faces_does(faces: CDVAEGAN) -> None:
+    found = standard_judges(faces.attributes)
+    assert {judge.card.family for judge in found} == {"cnn", "residual", "boosting", "svm"}
+    assert [judge.name for judge in found] == list(shipped_judges())
+    assert standard_judges(["Smiling", "Hat"]) == []
+
+
+@pytest.mark.parametrize("name", shipped_judges())
+def test_a_shipped_judge_says_what_it_may_be_used_for_and_how_good_it_is(name: str) -> None:
+    card = load_judge(name).card
+    assert "non-commercial" in card.notes
+    assert card.fingerprint
+    assert len(card.quality) == len(card.attributes)
+    assert sum(card.trusted) > len(card.attributes) / 2
+
+
+@pytest.mark.parametrize("name", shipped_judges())
+def test_a_shipped_judge_reads_the_portrait(name: str, portrait: torch.Tensor) -> None:
+    judge = load_judge(name).select(["Smiling", "Mouth_Slightly_Open", "Bald"])
+    assert judge.read(to_uint8(portrait))[0].tolist() == [True, True, False]
+
+
+def test_all_weights_fit_into_a_wheel_of_25_megabytes() -> None:
+    assert sum(p.stat().st_size for p in WEIGHTS.rglob("*.safetensors")) < 24e6

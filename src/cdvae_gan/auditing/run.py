@@ -24,7 +24,7 @@ from cdvae_gan.evaluation.bootstrap import RESAMPLES
 from cdvae_gan.evaluation.classifiers import Classifier, ClassifierLike, load_classifier
 from cdvae_gan.evaluation.edits import Editor, ModelLike, editor_on
 from cdvae_gan.evaluation.foreign import Task
-from cdvae_gan.evaluation.judges import Judge, load_judge
+from cdvae_gan.evaluation.judges import Judge, load_judge, standard_judges
 from cdvae_gan.evaluation.splits import chosen_part
 from cdvae_gan.images import to_float, to_uint8
 
@@ -43,7 +43,7 @@ def audit(
     interventions: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
     groups: Sequence[str] = (),
-    judges: Sequence[str | os.PathLike[str] | Judge] = (),
+    judges: Sequence[str | os.PathLike[str] | Judge] | None = None,
     unrelated: str | None = None,
     strengths: Sequence[float] = STRENGTHS,
     task: Task | None = None,
@@ -72,7 +72,8 @@ def audit(
             one.
         groups: Attributes by whose values, crossed, figures are given apart.
         judges: Ours, which say whether the edits succeeded; each is believed on what it reads off
-            these very images, where they are labelled. Without any, no conclusion can say so.
+            these very images, where they are labelled. Without any, no conclusion can say so. None
+            for the shipped ones, where they know the interventions.
         unrelated: The attribute of the second placebo; by default, for each intervention, the one
             least correlated with it and with the scores.
         strengths: Of the dose-response curve; 1 is always there.
@@ -101,6 +102,9 @@ def audit(
     whole = isinstance(images, (str, os.PathLike)) and split is None and labelled
     part = "validation" if whole else split or "all"
     data = _chosen(data, part, limit, seed)
+    asked = _asked(editor, interventions)
+    if judges is None:
+        judges = standard_judges(asked, device=device)
     found_judges = [j if isinstance(j, Judge) else load_judge(j, device=device) for j in judges]
     tested = load_classifier(
         classifier,
@@ -112,7 +116,7 @@ def audit(
         device=device,
     )
     plan = Plan(
-        interventions=_asked(editor, interventions),
+        interventions=asked,
         groups=tuple(dict.fromkeys(groups)),
         strengths=tuple(sorted({*names, 1.0})),
         unrelated=_editable(editor, unrelated),

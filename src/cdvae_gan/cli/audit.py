@@ -96,7 +96,9 @@ def audit(
     judge: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="JUDGE", help="Says whether the edits succeeded; may be given several times."
+            metavar="JUDGE",
+            help="Says whether the edits succeeded; may be given several times. Default: the "
+            "shipped judges, where they know the attributes.",
         ),
     ] = None,
     placebo: Annotated[
@@ -156,7 +158,7 @@ def audit(
             interventions=parse_names(intervene),
             classes=classes,
             groups=parse_names(groups) or (),
-            judges=judge or (),
+            judges=judge,
             unrelated=placebo,
             task=None if task is None else task.value,
             outputs=None if outputs is None else outputs.value,

@@ -77,7 +77,8 @@ def augment(
         list[str] | None,
         typer.Option(
             metavar="JUDGE",
-            help="Must read a counterfactual as what it claims to be; may be given several times.",
+            help="Must read a counterfactual as what it claims to be: celeba-cnn …, or your own. "
+            "May be given several times.",
         ),
     ] = None,
     unfiltered: Annotated[

@@ -36,6 +36,7 @@ from cdvae_gan.cli.evaluate import (
     as_editor,
     claim_report,
     entry_name,
+    known_to,
     left_out,
     open_entry,
     open_images,
@@ -49,8 +50,8 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "compare"]
 
 EXAMPLES = examples(
-    "cdvae-gan compare celeba64 celeba64:detail=0 celeba/ --judges judges/cnn --out plain/",
-    "cdvae-gan compare runs/new theirs/ celeba/ --judges judges/cnn --judges judges/svm --out r/",
+    "cdvae-gan compare celeba64 celeba64:detail=0 celeba/ --out plain/",
+    "cdvae-gan compare runs/new theirs/ celeba/ --judges mine.onnx --out report/",
 )
 
 _DETAIL = ":detail="
@@ -70,8 +71,8 @@ def compare(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="avatars, a folder, or hf:owner/name.")
     ],
-    judges: Judges,
     out: Out,
+    judges: Judges = None,
     attributes: Attributes = None,
     split: Split = Part.report,
     limit: Limit = None,
@@ -104,7 +105,7 @@ def compare(
     )
     asked = [_parsed(text) for text in entries]
     names = [entry_name(t) + (f" κ={d:g}" if d is not None else "") for t, d in asked]
-    claim_report(out, [source, *judges, *(text for text, _ in asked)], overwrite)
+    claim_report(out, [source, *(judges or ()), *(text for text, _ in asked)], overwrite)
     console = progress_console()
     opened = [open_entry(text, device) for text, _ in asked]
     chosen, real = open_images(source, opened, size, split, limit, seed, console)
@@ -119,7 +120,7 @@ def compare(
         found = measure(
             editors,
             chosen,
-            open_judges(judges),
+            open_judges(judges, known_to(editors[0][1], chosen, wanted)),
             attributes=wanted,
             real=real,
             settings=settings,

@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLES", "evaluate"]
 
 EXAMPLES = examples(
-    "cdvae-gan evaluate celeba64 celeba/ --judges judges/cnn --judges judges/svm --out report/",
+    "cdvae-gan evaluate celeba64 celeba/ --out report/",
     "cdvae-gan evaluate runs/avatars avatars --judges judges/avatars --out report/ --fast",
-    "cdvae-gan evaluate theirs/ celeba/ --judges judges/cnn --out report/ --groups Male,Young",
+    "cdvae-gan evaluate theirs/ celeba/ --judges mine.onnx --out report/ --groups Male,Young",
 )
 
 
@@ -54,13 +54,14 @@ class Part(str, Enum):
 
 
 Judges = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--judges",
         metavar="JUDGE",
         show_default=False,
-        help="A judge's folder, a file .onnx, .pt or .pt2, or module:function (which is run). May "
-        "be given several times.",
+        help="A shipped judge such as celeba-cnn, a judge's folder, a file .onnx, .pt or .pt2, or "
+        "module:function (which is run). May be given several times. Default: the shipped judges, "
+        "where they know the attributes.",
     ),
 ]
 Out = Annotated[Path, typer.Option(help="The report's folder.", show_default=False)]
@@ -115,8 +116,8 @@ def evaluate(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="avatars, a folder, or hf:owner/name.")
     ],
-    judges: Judges,
     out: Out,
+    judges: Judges = None,
     attributes: Attributes = None,
     split: Split = Part.report,
     limit: Limit = None,
@@ -152,7 +153,7 @@ def evaluate(
         confidence=confidence,
         seed=seed,
     )
-    claim_report(out, [model, source, *judges], overwrite)
+    claim_report(out, [model, source, *(judges or ())], overwrite)
     console = progress_console()
     entry = open_entry(model, device)
     chosen, real = open_images(source, [entry], size, split, limit, seed, console)
@@ -161,7 +162,7 @@ def evaluate(
         found = measure(
             editor,
             chosen,
-            open_judges(judges),
+            open_judges(judges, known_to(editor, chosen, parse_names(attributes))),
             name=entry_name(model),
             attributes=parse_names(attributes),
             real=real,
@@ -210,11 +211,29 @@ def open_entry(text: str, device: str) -> CDVAEGAN | Path:
     return Path(text) if is_folder_of_counterfactuals(text) else open_model(text, device)
 
 
-def open_judges(texts: Sequence[str]) -> list[Judge]:
-    """All judges, in their order."""
-    from cdvae_gan.evaluation.judges import load_judge
+def open_judges(texts: Sequence[str] | None, attributes: Sequence[str]) -> list[Judge]:
+    """All judges, in their order; the shipped ones where none is named.
 
-    return [load_judge(text) for text in texts]
+    Raises:
+        InputError: None is named, and no shipped one knows the attributes.
+    """
+    from cdvae_gan.evaluation.judges import load_judge, standard_judges
+
+    found = [load_judge(t) for t in texts] if texts else standard_judges(attributes)
+    if not found:
+        raise InputError(
+            f"the shipped judges do not know all of {', '.join(attributes)}: train your own with "
+            "cdvae-gan judge train, and name them with --judges"
+        )
+    return found
+
+
+def known_to(
+    editor: CDVAEGAN | Editor, dataset: AttributeDataset, attributes: Sequence[str] | None
+) -> list[str]:
+    """The attributes that will be flipped."""
+    own = getattr(editor, "attributes", dataset.attributes)
+    return [a for a in attributes or own if a in dataset.attributes]
 
 
 def open_images(

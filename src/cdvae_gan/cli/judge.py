@@ -33,7 +33,7 @@ _TRAIN = examples(
     "cdvae-gan judge train celeba/ --family boosting --out judges/boosting",
 )
 _SHOW = examples(
-    "cdvae-gan judge show judges/cnn", "cdvae-gan judge show mine.onnx celeba/ --attributes Smiling"
+    "cdvae-gan judge show celeba-cnn", "cdvae-gan judge show mine.onnx celeba/ --attributes Smiling"
 )
 
 
@@ -107,7 +107,8 @@ def show(
         str,
         typer.Argument(
             metavar="JUDGE",
-            help="A folder, a file .onnx, .pt or .pt2, or module:function (which is run).",
+            help="celeba-cnn …, a folder, a file .onnx, .pt or .pt2, or module:function (which is "
+            "run).",
         ),
     ],
     source: Annotated[

@@ -1,8 +1,8 @@
 """Judges: independent classifiers that say what they see on a counterfactual."""
 
 from cdvae_gan.evaluation.judges.judge import TRUSTED_ABOVE, Card, Judge, Quality
-from cdvae_gan.evaluation.judges.load import load_judge
-from cdvae_gan.evaluation.judges.store import FAMILIES, save_judge
+from cdvae_gan.evaluation.judges.load import load_judge, standard_judges
+from cdvae_gan.evaluation.judges.store import FAMILIES, save_judge, shipped_judges
 from cdvae_gan.evaluation.judges.train import JudgeTraining, grade, train_judge
 
 __all__ = [
@@ -15,5 +15,7 @@ __all__ = [
     "grade",
     "load_judge",
     "save_judge",
+    "shipped_judges",
+    "standard_judges",
     "train_judge",
 ]

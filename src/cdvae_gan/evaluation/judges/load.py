@@ -1,5 +1,6 @@
 """Loading a judge, ours or anybody's: whatever maps images to attribute logits.
 
+    a name, such as celeba-cnn           one that comes with this package
     a folder with card.json              one that this package trained
     anything else                        see `cdvae_gan.evaluation.foreign`
 
@@ -20,9 +21,9 @@ from torch import Tensor
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.foreign import Foreign, digest_of, open_foreign
 from cdvae_gan.evaluation.judges.judge import Card, Judge
-from cdvae_gan.evaluation.judges.store import load_saved, saves_judge
+from cdvae_gan.evaluation.judges.store import load_saved, saves_judge, shipped_judges
 
-__all__ = ["load_judge"]
+__all__ = ["load_judge", "standard_judges"]
 
 
 def load_judge(
@@ -34,7 +35,8 @@ def load_judge(
     """Load a judge of any kind that the module names.
 
     Args:
-        source: A folder, a file, or ``module:function`` (which is run).
+        source: The name of a shipped judge, a folder, a file, or ``module:function`` (which is
+            run).
         attributes: What the K logits stand for, where the judge does not say; else the attributes
             wanted, in this order.
         device: Where networks run.
@@ -42,12 +44,26 @@ def load_judge(
     Raises:
         InputError: There is no such judge, it cannot be read, or what its logits mean is not known.
     """
-    if saves_judge(Path(os.fspath(source)).expanduser()):
-        folder = Path(os.fspath(source)).expanduser()
+    folder = Path(os.fspath(source)).expanduser()
+    folder = shipped_judges().get(str(folder), folder)
+    if saves_judge(folder):
         judge = load_saved(folder, device)
         judge = replace(judge, digest=digest_of(sorted(folder.glob("*.safetensors"))))
         return judge if attributes is None else judge.select(attributes)
+    if not folder.exists() and ":" not in str(source):
+        raise InputError(
+            f"no judge {str(source)!r}: expected a folder, a file .onnx, .pt or .pt2, "
+            f"module:function, or one of {', '.join(shipped_judges())}"
+        )
     return _judge_of(open_foreign(source, device=device), attributes)
+
+
+def standard_judges(
+    attributes: Sequence[str], *, device: str | torch.device = "cpu"
+) -> list[Judge]:
+    """The shipped judges that know all of some attributes; none for attributes of another kind."""
+    found = [load_judge(name, device=device) for name in shipped_judges()]
+    return [judge for judge in found if set(attributes) <= set(judge.attributes)]
 
 
 def _judge_of(foreign: Foreign, attributes: Sequence[str] | None) -> Judge:

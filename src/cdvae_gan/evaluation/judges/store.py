@@ -6,6 +6,7 @@ survives its next version.
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 import torch
@@ -18,7 +19,15 @@ from cdvae_gan.evaluation.judges.judge import Card, Judge, Scores, State
 from cdvae_gan.evaluation.judges.network import network_scores
 from cdvae_gan.evaluation.judges.trunk import trunk_scores
 
-__all__ = ["CARD_FILE", "FAMILIES", "judge_of", "load_saved", "save_judge", "saves_judge"]
+__all__ = [
+    "CARD_FILE",
+    "FAMILIES",
+    "judge_of",
+    "load_saved",
+    "save_judge",
+    "saves_judge",
+    "shipped_judges",
+]
 
 CARD_FILE = "card.json"
 _ARRAYS_FILE = "judge.safetensors"
@@ -40,7 +49,7 @@ def judge_of(card: Card, state: State, device: str | torch.device = "cpu") -> Ju
 
 
 def save_judge(folder: str | Path, card: Card, state: State) -> Path:
-    """Write a judge into a folder, made where missing."""
+    """Write a judge into a folder, made where missing. Arrays in float16 are read as float32."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +63,15 @@ def save_judge(folder: str | Path, card: Card, state: State) -> Path:
 def saves_judge(path: Path) -> bool:
     """Whether a path is a folder for a judge of ours, whole or not, and not somebody's model."""
     return path.is_dir() and ((path / CARD_FILE).is_file() or not (path / "config.json").is_file())
+
+
+def shipped_judges() -> dict[str, Path]:
+    """The judges that come with the package: name to folder."""
+    root = resources.files("cdvae_gan") / "weights" / "judges"
+    # Weights are read by memory map, so a package that is not in folders has none.
+    if not isinstance(root, Path) or not root.is_dir():
+        return {}
+    return {f.name: f for f in sorted(root.iterdir()) if (f / CARD_FILE).is_file()}
 
 
 def load_saved(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
@@ -70,6 +88,7 @@ def load_saved(folder: str | Path, device: str | torch.device = "cpu") -> Judge:
     card = Card.from_json(path.read_text(encoding="utf-8"), str(path))
     try:
         state = load_file(folder / _ARRAYS_FILE)
+        state = {n: v.float() if v.dtype == torch.float16 else v for n, v in state.items()}
     except SafetensorError:
         raise InputError(f"{str(folder / _ARRAYS_FILE)!r} is damaged") from None
     return judge_of(card, state, device)
