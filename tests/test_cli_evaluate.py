@@ -146,6 +146,7 @@ def test_folders_are_evaluated_and_compared_as_models_are(
         (("reproduce", "celeba", "--small"), "avatars alone"),
         (("reproduce", "--model", "celeba64"), "name the folder of CelebA"),
         (("reproduce", "--small", "--out", "judge.py"), "is a file"),
+        (("reproduce", "--small", "--shipped"), "--shipped stands alone"),
     ],
 )
 def test_wrong_input_ends_in_one_line_and_leaves_nothing(
@@ -214,6 +215,10 @@ def test_the_results_are_written_with_all_their_figures(finished: Path, suite: S
     for figure in figures:
         assert f"images/results/{figure.name}" in text
     assert (finished / "work/results.html").read_text().count("<h2>") == text.count("\n## ")
+
+
+def test_a_model_that_is_given_is_not_trained() -> None:
+    assert "model" not in {step.name for step in steps_of(avatars(TINY, "avatars64"))}
 
 
 def test_what_is_done_is_not_done_again(copy: Path, suite: Suite) -> None:

@@ -48,8 +48,8 @@ def results_page(results: Sequence[Results], command: str, machine: str) -> Page
     """
     page = Page(
         "Results",
-        f"Every figure on this page was made by `{command}` on {machine}, from nothing: the page "
-        "is written by that command and never by hand. Brackets are intervals over images, or over "
+        f"Every figure on this page was made by `{command}` on {machine}: the page is written by "
+        "that command and never by hand. Brackets are intervals over images, or over "
         "people where it is known who is on a photo.",
     )
     for one in results:
