@@ -70,6 +70,8 @@ class TrainConfig:
     learning_rate_d: float = 5e-4
     learning_rate_adversary: float = 1e-3
     ema: float = 0.999
+    erasure: bool = True
+    """Whether z is without what a linear map could tell of a; see `cdvae_gan.training.erasure`"""
     u_dropout: float = 0.25
     """Share of samples drawn without u, so that z stays informative"""
     partial_strength: float = 0.1
@@ -108,6 +110,7 @@ class TrainConfig:
             emphasis=1.0,
             mixture=Mixture(counterfactual=0.0, plain=0.5, reconstruction=0.25, prior=0.25),
             learning_rate_d=2e-4,
+            erasure=False,
             u_dropout=0.0,
             partial_strength=0.0,
             seed=seed,

@@ -33,7 +33,8 @@ from cdvae_gan.networks.encoder import Encoding, sample_gaussian
 from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.config import TrainConfig
-from cdvae_gan.training.interventions import InterventionSampler
+from cdvae_gan.training.erasure import LinearErasure
+from cdvae_gan.training.interventions import InterventionSampler, sample_weights
 from cdvae_gan.training.order import seed_step
 
 __all__ = ["TrainingModule"]
@@ -41,6 +42,7 @@ __all__ = ["TrainingModule"]
 _TEMPERATURE = 0.5
 _R1_EVERY = 16
 _EMA_WARM_UP = 50
+_ERASURE_MOMENTA = (0.99, 0.998)
 
 
 class _Drawn(NamedTuple):
@@ -86,6 +88,10 @@ class TrainingModule(lightning.LightningModule):
         self.model = model
         self.average = deepcopy(model).requires_grad_(False).eval()
         k = len(model.attributes)
+        self.erasure, self.average_erasure = (
+            LinearErasure(config.z_dim, k, momentum) if config.erasure else None
+            for momentum in _ERASURE_MOMENTA
+        )
         self.discriminator = _discriminator(config, model.image_size, k)
         self.adversary = nn.Sequential(
             nn.Linear(config.z_dim, 256), nn.LeakyReLU(0.2), nn.Linear(256, k)
@@ -119,7 +125,15 @@ class TrainingModule(lightning.LightningModule):
         log |= self._train_adversary(drawn.encoding.z_mean.detach(), labels)
         log |= self._train_model(real, fake, fake_features, labels, drawn)
         self._update_average()
+        self._look_at_average(x, labels)
         self.log_dict(log)
+
+    def finished(self) -> CDVAEGAN:
+        """The model as it is now, ready for use: the running average, with its erasure."""
+        model = deepcopy(self.average)
+        if self.average_erasure is not None:
+            self.average_erasure.fold_into(model.encoder.to_z)
+        return model
 
     # -- drawing ---------------------------------------------------------------------------------
 
@@ -134,6 +148,9 @@ class TrainingModule(lightning.LightningModule):
         n = len(x)
         with self._autocast():
             e: Encoding = self.model.encoder(x)
+            if self.erasure is not None:
+                self.erasure.update(e.z_mean, labels, self._natural_weights(labels))
+                e = e._replace(z_mean=self.erasure(e.z_mean))
             z = sample_gaussian(e.z_mean, e.z_log_variance)
             u = self._sample_u(e)
             relaxed = RelaxedBernoulli(
@@ -345,7 +362,7 @@ class TrainingModule(lightning.LightningModule):
         with _held(encoder), self._autocast():
             e = encoder(images)
         encoder.train()
-        return e.a_logits, e.z_mean
+        return e.a_logits, e.z_mean if self.erasure is None else self.erasure(e.z_mean)
 
     def _feature_distance(self, real: Tensor, fake_features: list[Tensor]) -> Tensor:
         """Learned similarity of the reconstructions in the batch with their photos."""
@@ -376,6 +393,19 @@ class TrainingModule(lightning.LightningModule):
         now = [v for v in self.model.state_dict().values() if v.is_floating_point()]
         kept = [v for v in self.average.state_dict().values() if v.is_floating_point()]
         torch._foreach_lerp_(kept, now, 1 - keep)
+
+    @torch.no_grad()
+    def _look_at_average(self, x: Tensor, labels: Tensor) -> None:
+        """Its erasure is another than that of E now: what z means has moved since."""
+        if self.average_erasure is None:
+            return
+        with self._autocast():
+            z: Tensor = self.average.encoder(x).z_mean
+        self.average_erasure.update(z, labels, self._natural_weights(labels))
+
+    def _natural_weights(self, labels: Tensor) -> Tensor:
+        """Weights that undo that rare values are drawn more often, ``(B,)``."""
+        return 1 / sample_weights(labels, self.config.rarity_cap, self.model.prior)
 
     def _autocast(self, enabled: bool = True) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled and self.bf16)
