@@ -687,6 +687,21 @@ def test_a_probe_finds_what_is_there_and_nothing_else(kind: Any) -> None:
     assert nothing.low < 0.5 < nothing.high + 0.02
 
 
+def test_a_probe_that_is_taught_finds_what_few_images_cannot_show() -> None:
+    generator = np.random.default_rng(0)
+    y = generator.integers(0, 2, (4000, 1))
+    z = generator.normal(size=(4000, 40))
+    z[:, :20] += 0.3 * y
+    few, taught = Probe(["Hat"]), Probe(["Hat"])
+    for probe in (few, taught):
+        probe.update(z[:60], y[:60], np.arange(60))
+    taught.teach(z[1000:], np.where(generator.random((3000, 1)) < 0.9, y[1000:], -1))
+    before, after = (p.compute()["Hat", "balanced accuracy"].value for p in (few, taught))
+    assert after > before
+    assert after > 0.65
+    assert taught.compute()["Hat", "balanced accuracy"].n == 60
+
+
 def test_a_probe_does_not_learn_people_by_heart() -> None:
     """z tells who it is and y is a person's own coin: only a leak would get this right."""
     pytest.importorskip("sklearn")

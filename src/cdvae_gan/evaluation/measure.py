@@ -74,6 +74,7 @@ FAST = frozenset({"identity", "probes", "realism", "reversibility", "robustness"
 """What ``--fast`` leaves out."""
 
 _REALISM_IMAGES = 5000
+_LESSONS = 8000
 _PHOTOS_LOOKED_AT = 16
 _FACES_FROM = 0.5
 _DIGEST_PACKAGES = (
@@ -184,6 +185,7 @@ def evaluate(
     missing = _missing(editor, dataset, panel, settings, real)
     data = dataset.select(panel.attributes)
     parts = _parts(editor, data, panel, settings, missing)
+    _teach(parts, real, panel, settings, told)
     embeddings = _embedding_parts(
         dataset, panel, settings, missing, places, group_names, real, told
     )
@@ -320,6 +322,21 @@ def _parts(
         }
     chosen = [make() for name, make in made.items() if name not in missing]
     return [JudgesPart(panel, data.exclusive), MinimalityPart(panel), *chosen]
+
+
+def _teach(
+    parts: Sequence[Part],
+    real: AttributeDataset | None,
+    panel: Panel,
+    settings: Settings,
+    told: Progress,
+) -> None:
+    """Let probes of z learn from the images that are not evaluated too."""
+    for part in parts:
+        if isinstance(part, ProbesPart) and real is not None:
+            told("z of other images", 0, 1)
+            lessons = _some(real.select(panel.attributes), _LESSONS, settings.seed)
+            part.learn_from(lessons, settings.batch_size)
 
 
 def _embedding_parts(

@@ -42,7 +42,7 @@ from cdvae_gan.evaluation.metrics.truth import grey_distance
 from cdvae_gan.evaluation.panel import Panel, Reading
 from cdvae_gan.evaluation.stream import Flip, Part, Photos
 from cdvae_gan.evaluation.truth import true_flips
-from cdvae_gan.images import to_uint8
+from cdvae_gan.images import to_float, to_uint8
 
 __all__ = [
     "AgreementPart",
@@ -438,6 +438,15 @@ class ProbesPart(Part):
             Probe(panel.attributes, "linear", seed=seed),
             Probe(panel.attributes, "boosted", seed=seed),
         ]
+
+    def learn_from(self, dataset: AttributeDataset, batch_size: int) -> None:
+        """Other people's images, of the same attributes."""
+        for start in range(0, len(dataset), batch_size):
+            rows = np.arange(start, min(start + batch_size, len(dataset)))
+            images, labels = dataset.batch(rows)
+            z = self.editor.abduction(to_float(images)).z
+            for probe in self.probes:
+                probe.teach(z, labels)
 
     def photos(self, photos: Photos) -> None:
         z = self.editor.abduction(photos.x).z

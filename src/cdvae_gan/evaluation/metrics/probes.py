@@ -2,8 +2,9 @@
 
 ½ is chance: z says nothing. A probe is trained on four fifths of the groups and asked about the
 last, five times over, so every image is predicted by a probe that has seen neither it nor anyone
-in its group. ``linear`` is logistic regression, ``boosted`` gradient-boosted trees; both weigh the
-two values alike.
+in its group; all probes may learn from further images besides. The more there are, the less can
+hide: a probe that has seen few hundred images says little. ``linear`` is logistic regression,
+``boosted`` gradient-boosted trees; both weigh the two values alike.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ class Probe:
     ) -> None:
         self.attributes, self.kind, self.seed = tuple(attributes), kind, seed
         self._batches: list[tuple[npt.NDArray[Any], ...]] = []
+        self._lessons: list[tuple[npt.NDArray[Any], ...]] = []
+
+    def teach(self, z: Groups, labels: Groups) -> None:
+        """Add latents ``(B, d)`` and labels ``(B, K)`` of other people, to learn from alone."""
+        self._lessons.append((array(z).astype(np.float32), array(labels)))
 
     def update(self, z: Groups, labels: Groups, groups: Groups) -> None:
         """Add latents ``(B, d)``, labels ``(B, K)`` of 0, 1 and −1, and groups ``(B,)``."""
@@ -76,18 +82,27 @@ class Probe:
             InputError: As `compute`.
         """
         z, y, groups = self._added()
-        z = (z - z.mean(0)) / (z.std(0) + 1e-8)
+        mean, spread = z.mean(0), z.std(0) + 1e-8
+        z = (z - mean) / spread
+        more_z, more_y = z[:0], y[:0]
+        if self._lessons:
+            more_z, more_y = (np.concatenate(part) for part in zip(*self._lessons, strict=True))
+            more_z = (more_z - mean) / spread
         fold = _fold_of(groups, self.seed)
         predicted = np.full(y.shape, math.nan)
         for k in range(len(self.attributes)):
             for f in range(_FOLDS):
                 asked = fold == f
-                train = ~asked & (y[:, k] >= 0)
-                predicted[asked, k] = self._predict(z[train], y[train, k], z[asked])
+                train, more = ~asked & (y[:, k] >= 0), more_y[:, k] >= 0
+                predicted[asked, k] = self._predict(
+                    np.concatenate([z[train], more_z[more]]),
+                    np.concatenate([y[train, k], more_y[more, k]]),
+                    z[asked],
+                )
         return predicted
 
     def reset(self) -> None:
-        self._batches = []
+        self._batches, self._lessons = [], []
 
     def _added(self) -> tuple[npt.NDArray[Any], ...]:
         if not self._batches:
