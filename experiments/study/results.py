@@ -27,6 +27,9 @@ __all__ = ["Line", "Run", "Store", "over_seeds", "read_lines", "run_of", "table"
 
 Line = dict[str, Any]
 
+_PUT_IN = ("erasure",)
+"""Variants that add a part to the reference; others are named after the part they lack."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -212,7 +215,8 @@ def table(out: Path, variants: Iterable[str], reference: str) -> str:
         if any("judged" in line for cell in done.values() for line in cell.lines):
             parts.append(_judged(done))
         elif done:
-            parts += [_errors(done, reference), _by_attribute(done), _dragged(done)]
+            parts += [_errors(done, reference), _verdicts(done, reference)]
+            parts += [_by_attribute(done), _dragged(done)]
         if done:
             parts.append(_latents(done))
         parts.append(_failures(cells))
@@ -271,19 +275,48 @@ def _errors(cells: dict[str, _Cell], reference: str) -> str:
     )
 
 
+def _verdicts(cells: dict[str, _Cell], reference: str) -> str:
+    """A sentence for each part that was taken away or put in."""
+    said = []
+    for name, cell in cells.items():
+        part = name.removeprefix("no-")
+        if name == reference or (part == name and name not in _PUT_IN):
+            continue
+        found = _difference(cell, cells.get(reference))
+        if found is None:
+            continue
+        gained = found.value if part != name else -found.value
+        size = f"{abs(found.value):.3f} ({_interval(found)})"
+        if found.low <= 0 <= found.high:
+            said.append(f"- **{part}**: no difference shown in the error ({_interval(found)}).")
+        elif gained > 0:
+            said.append(f"- **{part}** lowers the error by {size}.")
+        else:
+            said.append(f"- **{part}** raises the error by {size}.")
+    return "\n".join(said)
+
+
+def _interval(found: Estimate) -> str:
+    return f"difference {found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
 def _against(cell: _Cell, reference: _Cell | None, itself: bool) -> str:
+    found = None if itself else _difference(cell, reference)
+    return "–" if found is None else f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def _difference(cell: _Cell, reference: _Cell | None) -> Estimate | None:
     """The paired difference in error over the seeds that both have."""
-    if itself or reference is None:
-        return "–"
+    if reference is None:
+        return None
     mine, theirs = (
         {line["seed"]: sums for line, sums in zip(c.done, c.sums, strict=True)}
         for c in (cell, reference)
     )
     both = sorted(set(mine) & set(theirs))
     if not both:
-        return "–"
-    found = over_seeds([mine[s]["error"] for s in both], [theirs[s]["error"] for s in both])
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+        return None
+    return over_seeds([mine[s]["error"] for s in both], [theirs[s]["error"] for s in both])
 
 
 def _by_attribute(cells: dict[str, _Cell]) -> str:
