@@ -527,6 +527,25 @@ def test_the_table_shows_what_is_finished_with_differences_and_failures(
         table(tmp_path / "none", ["demo"], "demo")
 
 
+def test_the_table_says_in_words_what_each_part_buys(
+    study: Study, unseen: Unseen, tmp_path: Path
+) -> None:
+    queue = [
+        variant(name, Fake(lambda share=share: Painter(unseen, share)))
+        for name, share in (("demo", 0.5), ("no-gate", 0.0), ("no-mask", 1.0), ("no-r1", 0.5))
+    ]
+    queue += [variant(name, Fake(lambda: Painter(unseen, 1.0))) for name in ("erasure", "vae")]
+    run_all(study, Store(tmp_path, study), queue, ["plain"], [0], QUIET)
+    text = table(tmp_path, [v.name for v in queue], "demo")
+    said = [line for line in text.splitlines() if line.startswith("- **")]
+    assert [line.split(" (")[0] for line in said] == [
+        "- **gate** lowers the error by 0.500",
+        "- **mask** raises the error by 0.500",
+        "- **r1**: no difference shown in the error",
+        "- **erasure** lowers the error by 0.500",
+    ]
+
+
 def test_where_there_is_no_truth_a_judge_reads_the_edits(
     data: AttributeDataset, unseen: Unseen, study: Study, tmp_path: Path
 ) -> None:
