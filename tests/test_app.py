@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,16 @@ from PIL import Image
 
 from cdvae_gan import CDVAEGAN, InputError
 from cdvae_gan.app import launch
-from cdvae_gan.app.session import EVERY, Settings, audited, command, edited, flips, opened
+from cdvae_gan.app.session import (
+    EVERY,
+    Settings,
+    audited,
+    command,
+    edited,
+    flips,
+    opened,
+    with_value,
+)
 from cdvae_gan.editing import edit
 from cdvae_gan.packages import file_of_package
 from chromium import chromium
@@ -68,6 +78,16 @@ def test_one_of_two_faces_is_edited_and_the_other_stays(
     assert not np.array_equal(after[:, 512:], one)
     everyone = np.asarray(edited(photo, Settings({"Glasses": "flip"}, face=EVERY), model).photo)
     assert not np.array_equal(everyone[:, :512], one)
+
+
+def test_of_attributes_that_exclude_each_other_the_last_stays() -> None:
+    model = CDVAEGAN(replace(small_model().config, exclusive=(NAMES[:2],)))
+    first, second, third = NAMES[:3]
+    assert with_value({}, first, 1.0, model) == ({first: 1.0}, [second])
+    asked = {first: 1.0, third: 0.5}
+    assert with_value(asked, second, 0.5, model) == ({third: 0.5, second: 0.5}, [first])
+    assert with_value(asked, second, 0.0, model) == ({**asked, second: 0.0}, [])
+    assert with_value(asked, third, 1.0, model) == ({first: 1.0, third: 1.0}, [])
 
 
 def test_every_attribute_has_its_flip(portrait: Path, model: CDVAEGAN) -> None:
@@ -175,6 +195,37 @@ def test_a_photo_without_a_face_and_a_file_that_is_none_have_their_line(
     broken.write_bytes(b"no picture")
     page.set_input_files("#upload input[type=file]", str(broken))
     page.get_by_text("broken.png").first.wait_for()
+    assert not page.get_by_text("Error").count()
+
+
+def test_on_a_phone_the_picture_stays_in_sight_beside_every_slider(
+    page: Any, portrait: Path
+) -> None:
+    page.reload()
+    page.set_input_files("#upload input[type=file]", str(portrait))
+    page.get_by_text("1 face found").wait_for()
+    page.locator("#result img").first.wait_for()
+    slider = page.locator(f"#do-{NAMES[-1]} input[type=range]")
+    slider.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    at, picture = slider.bounding_box(), page.locator("#result").bounding_box()
+    assert 0 <= picture["y"] < picture["y"] + picture["height"] <= at["y"] + at["height"] <= 800
+
+
+def test_the_line_between_before_and_after_moves_with_the_keyboard(
+    page: Any, portrait: Path
+) -> None:
+    page.reload()
+    page.set_input_files("#upload input[type=file]", str(portrait))
+    page.get_by_text("1 face found").wait_for()
+    page.locator("#result img").first.wait_for()
+    page.wait_for_timeout(500)
+    pixels = page.locator("#result").screenshot()
+    line = page.locator("#line input[type=range]")
+    line.focus()
+    line.press("Home")
+    page.wait_for_timeout(1500)
+    assert page.locator("#result").screenshot() != pixels
 
 
 def test_it_listens_on_this_machine_alone(address: str) -> None:

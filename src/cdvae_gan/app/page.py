@@ -21,6 +21,7 @@ from cdvae_gan.app.session import (
     flips,
     opened,
     shown,
+    with_value,
 )
 from cdvae_gan.editing import EditedPhoto, measured_deception
 from cdvae_gan.errors import InputError
@@ -33,9 +34,19 @@ _SIDE = 1024  # of photos on the screen; downloads have all their pixels
 _LARGEST_FILE = "20mb"
 _KEPT = 900  # seconds, for a download that was not fetched
 _CSS = """
-.gradio-container {max-width: 1100px !important; margin: auto}
+.gradio-container {max-width: 1100px !important; margin: auto; overflow: clip !important}
 #status {min-height: 1.6em}
 #command textarea {font-family: monospace}
+#edit {display: grid; gap: 16px; grid-template: "take controls" "result controls"
+  "keep controls" 1fr / minmax(0, 3fr) minmax(0, 2fr)}
+#take {grid-area: take} #result {grid-area: result}
+#keep {grid-area: keep} #controls {grid-area: controls}
+@media (max-width: 720px) {
+  #edit {grid-template: "take" "result" "controls" "keep" / minmax(0, 1fr)}
+  #result {position: sticky; top: 0; z-index: 1000; gap: 0; background: var(--body-background-fill)}
+  #result img {max-height: 34vh}
+  #controls input {scroll-margin-top: 60vh}
+}
 """
 _HEAD = '<meta name="viewport" content="width=device-width, initial-scale=1">'
 _ABOUT = """# Counterfactual photos
@@ -136,8 +147,8 @@ def _edit_tab(
     gr: Any, model: CDVAEGAN, name: str, measured: dict[str, float], folder: Path
 ) -> None:
     photo, do, last = gr.State(None), gr.State({}), gr.State(None)
-    with gr.Row():
-        with gr.Column(scale=3, min_width=300):
+    with gr.Row(elem_id="edit"):
+        with gr.Column(elem_id="take"):
             upload = gr.Image(
                 label="Photo",
                 sources=["upload", "webcam", "clipboard"],
@@ -146,18 +157,26 @@ def _edit_tab(
                 height=260,
                 elem_id="upload",
             )
+            # Gradio would read the file, and say in its own words what is wrong with it.
+            upload.preprocess = _path
             example = _example()
             if example is not None:
                 gr.Examples([[str(example)]], [upload], label="Example: Eileen Collins, by NASA")
             status = gr.Markdown(_FIRST, elem_id="status")
+        with gr.Column(elem_id="result"):
             result = gr.ImageSlider(
                 label="Before and after", type="pil", interactive=False, max_height=560
             )
-            save = gr.DownloadButton(
-                "Download the photo (PNG, all its pixels)", interactive=False, elem_id="download"
+            line = gr.Slider(
+                0,
+                100,
+                value=50,
+                step=5,
+                label="Before, to the left of … %",
+                elem_id="line",
+                buttons=[],
             )
-            line = gr.Textbox(label="The same, as a command", interactive=False, elem_id="command")
-        with gr.Column(scale=2, min_width=300):
+        with gr.Column(elem_id="controls"):
             with gr.Row():
                 face = gr.Dropdown([EVERY], value=EVERY, label="Face", min_width=120)
                 reset = gr.Button("Start again", min_width=120, elem_id="reset")
@@ -187,11 +206,16 @@ def _edit_tab(
             )
             with gr.Accordion("What the model reads", open=False):
                 table = gr.Dataframe(headers=["attribute", "before", "after"], interactive=False)
+        with gr.Column(elem_id="keep"):
+            save = gr.DownloadButton(
+                "Download the photo (PNG, all its pixels)", interactive=False, elem_id="download"
+            )
+            words = gr.Textbox(label="The same, as a command", interactive=False, elem_id="command")
     with gr.Accordion("All single flips", open=False):
         every = gr.Button("Show them", elem_id="show-flips")
         gallery = gr.Gallery(columns=5, height="auto", label="Each attribute flipped by itself")
 
-    shown_outputs = [last, result, status, line, table]
+    shown_outputs = [last, result, status, words, table]
     settings = [photo, do, face, strength, detail]
 
     def take(path: str | None) -> tuple[Any, ...]:
@@ -236,8 +260,10 @@ def _edit_tab(
     ) -> Any:
         return [] if found is None else flips(found, Settings({}, which, much, kept), model)
 
-    def set_to(attribute: str, value: float, wanted: dict[str, float]) -> dict[str, float]:
-        return {**wanted, attribute: value}
+    def set_to(attribute: str, value: float, wanted: dict[str, float]) -> tuple[Any, ...]:
+        now, gone = with_value(wanted, attribute, value, model)
+        moved = (gr.update(value=0) if n in gone else gr.skip() for n in model.attributes)
+        return now, *moved
 
     def then_saved(shown: Any) -> None:
         """The file follows the picture: writing all pixels takes longer than showing few."""
@@ -248,11 +274,18 @@ def _edit_tab(
     then_saved(reset.click(take, upload, taken, show_progress="minimal"))
     for slider, attribute in zip(sliders, model.attributes, strict=True):
         moved = slider.input(
-            partial(set_to, attribute), [slider, do], do, show_progress="hidden", queue=False
+            partial(set_to, attribute),
+            [slider, do],
+            [do, *sliders],
+            show_progress="hidden",
+            queue=False,
         )
         then_saved(moved.then(show, settings, shown_outputs, show_progress="hidden"))
     for control in (face, strength, detail):
         then_saved(control.input(show, settings, shown_outputs, show_progress="hidden"))
+    line.input(
+        lambda at: gr.update(slider_position=at), line, result, show_progress="hidden", queue=False
+    )
     every.click(all_flips, settings, gallery)
 
 
@@ -281,6 +314,10 @@ def _audit_tab(gr: Any, model: CDVAEGAN, folder: Path) -> None:
         return found.markdown(), gr.update(value=str(path), interactive=True)
 
     start.click(run, [classifier, photos, which], [report, page])
+
+
+def _path(payload: Any) -> str | None:
+    return None if payload is None else str(payload.path)
 
 
 def _label(attribute: str, measured: dict[str, float]) -> str:

@@ -16,7 +16,18 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.faces import Face, straighten
 from cdvae_gan.model import CDVAEGAN
 
-__all__ = ["EVERY", "Photo", "Settings", "audited", "command", "edited", "flips", "opened", "shown"]
+__all__ = [
+    "EVERY",
+    "Photo",
+    "Settings",
+    "audited",
+    "command",
+    "edited",
+    "flips",
+    "opened",
+    "shown",
+    "with_value",
+]
 
 EVERY = "all"
 _CELL = 160  # side of a face in the sheet of flips, in pixels
@@ -71,6 +82,18 @@ def edited(photo: Photo, settings: Settings, model: CDVAEGAN) -> EditedPhoto:
         strength=settings.strength,
         detail=settings.detail,
     )
+
+
+def with_value(do: Do, attribute: str, value: float, model: CDVAEGAN) -> tuple[Do, list[str]]:
+    """What is asked for when one more slider has been moved.
+
+    Returns:
+        All that is asked for, and the attributes whose wish gave way: of those that exclude each
+        other, the last that was put on stays.
+    """
+    rivals = [n for group in model.config.exclusive if attribute in group for n in group]
+    gone = [n for n in rivals if value > 0 and n != attribute]
+    return {**{n: v for n, v in do.items() if n not in gone}, attribute: value}, gone
 
 
 def flips(photo: Photo, settings: Settings, model: CDVAEGAN) -> list[tuple[Image.Image, str]]:
