@@ -226,6 +226,35 @@ def test_a_broken_run_goes_on_exactly(data: AttributeDataset, tmp_path: Path, pr
                 assert torch.equal(value, b["state"][i][name])
 
 
+def test_an_erased_encoder_stays_and_z_is_uncorrelated_with_attributes(
+    data: AttributeDataset, tmp_path: Path
+) -> None:
+    first = quick(data, tmp_path / "first", 3)
+    config = tiny(erase=True)
+    model = quick(data, tmp_path / "erased", 3, config=config, start_from=tmp_path / "first")
+    again = quick(data, tmp_path / "erased", 5, resume=True)
+    images, labels = data.split("train").batch(np.arange(len(data.split("train"))))
+    a = labels.double() - labels.double().mean(0)
+
+    def leak(model: CDVAEGAN) -> float:
+        z = model.encoder(cdvae_gan.images.to_float(images)).z_mean.double()
+        return float(((z - z.mean(0)).T @ a / len(a)).abs().max())
+
+    with torch.no_grad():
+        assert leak(model) < 1e-2 * leak(first)
+    for name, value in again.encoder.state_dict().items():
+        assert torch.equal(value, model.encoder.state_dict()[name]), name
+    assert not torch.equal(again.decoder.out.weight, first.decoder.out.weight)
+
+
+def test_nothing_is_erased_without_a_model_to_start_from(
+    data: AttributeDataset, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="nothing to erase"):
+        quick(data, tmp_path / "run", 1, config=tiny(erase=True))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_can_start_from_what_another_learned(data: AttributeDataset, tmp_path: Path) -> None:
     still = {"learning_rate": 1e-12, "learning_rate_d": 1e-12}
     config = tiny("paper", seed=1)

@@ -27,9 +27,6 @@ __all__ = ["Line", "Run", "Store", "over_seeds", "read_lines", "run_of", "table"
 
 Line = dict[str, Any]
 
-_PUT_IN = ("erasure",)
-"""Variants that add a part to the reference; others are named after the part they lack."""
-
 
 @dataclass(frozen=True)
 class Run:
@@ -276,20 +273,19 @@ def _errors(cells: dict[str, _Cell], reference: str) -> str:
 
 
 def _verdicts(cells: dict[str, _Cell], reference: str) -> str:
-    """A sentence for each part that was taken away or put in."""
+    """A sentence for each part that was taken away."""
     said = []
     for name, cell in cells.items():
         part = name.removeprefix("no-")
-        if name == reference or (part == name and name not in _PUT_IN):
+        if part == name:
             continue
         found = _difference(cell, cells.get(reference))
         if found is None:
             continue
-        gained = found.value if part != name else -found.value
         size = f"{abs(found.value):.3f} ({_interval(found)})"
         if found.low <= 0 <= found.high:
             said.append(f"- **{part}**: no difference shown in the error ({_interval(found)}).")
-        elif gained > 0:
+        elif found.value > 0:
             said.append(f"- **{part}** lowers the error by {size}.")
         else:
             said.append(f"- **{part}** raises the error by {size}.")

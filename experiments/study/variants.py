@@ -108,7 +108,6 @@ _PLAIN: dict[str, Any] = {
     "mixture": _NO_EDITS,
     "partial_strength": 0.0,
     "u_dropout": 0.0,
-    "erasure": False,
 }
 """The textbook forms: one latent vector, no edit seen in training, plain decoding."""
 
@@ -185,16 +184,6 @@ VARIANTS = (
         "no-disentanglement",
         "base without the adversary on z",
         Model(lambda b: _weighing(b, disentanglement=0.0)),
-    ),
-    Variant(
-        "erasure",
-        "base with linear erasure: z without what a linear map could tell of a",
-        Model(lambda b: replace(b, erasure=True)),
-    ),
-    Variant(
-        "no-erasure",
-        "base without linear erasure",
-        Model(lambda b: replace(b, erasure=False)),
     ),
     Variant(
         "no-adversarial",

@@ -74,7 +74,6 @@ def demo_config(seed: int = 0) -> TrainConfig:
         mirror=False,
         emphasis=1.0,
         ema=0.998,
-        erasure=False,
         learning_rate=2e-3,
         learning_rate_d=8e-4,
         weights=Weights(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -111,6 +112,14 @@ def train(
             help="Start from the weights of a model or run, as far as they fit: celeba64 …",
         ),
     ] = None,
+    erase: Annotated[
+        bool,
+        typer.Option(
+            "--erase",
+            help="Take all that a linear map could tell of the attributes out of z of "
+            "--start-from, keep its encoder so, and train the decoder on.",
+        ),
+    ] = False,
     validate_every: Annotated[
         int, typer.Option(help="Steps between looks at validation images.", min=1)
     ] = 250,
@@ -140,10 +149,13 @@ def train(
             "--batch-size": batch_size,
             "--seed": seed,
             "--start-from": start_from,
+            "--erase": erase or None,
         }
         names, size = _as_begun(out, names, size, fixed)
     if size is not None and size not in _SIZES:
         raise InputError(f"--size is one of {', '.join(map(str, _SIZES))}, not {size}")
+    if erase and not resume and start_from is None:
+        raise InputError("--erase needs --start-from: the trained model whose z is erased")
     count = _devices(devices)
 
     from cdvae_gan.data import open_dataset
@@ -167,6 +179,7 @@ def train(
         seed=0 if seed is None else seed,
         batch_size=64 if batch_size is None else batch_size,
     )
+    config = replace(config, erase=erase)
     _train(
         data,
         out,

@@ -174,7 +174,7 @@ class Validation(Callback):
             return
         was_training = module.discriminator.training
         module.discriminator.eval()
-        model = module.finished()
+        model = module.average
         figures = self.measure(model, module.discriminator)
         module.discriminator.train(was_training)
         self.contrast = max(self.contrast, figures["val/contrast"])

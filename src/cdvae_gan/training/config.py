@@ -70,8 +70,9 @@ class TrainConfig:
     learning_rate_d: float = 5e-4
     learning_rate_adversary: float = 1e-3
     ema: float = 0.999
-    erasure: bool = True
-    """Whether z is without what a linear map could tell of a; see `cdvae_gan.training.erasure`"""
+    erase: bool = False
+    """Whether E stays as it was in the model that the run starts from, its z without what a linear
+    map could tell of a (see `cdvae_gan.training.erasure`), and G alone learns to do with that"""
     u_dropout: float = 0.25
     """Share of samples drawn without u, so that z stays informative"""
     partial_strength: float = 0.1
@@ -110,7 +111,6 @@ class TrainConfig:
             emphasis=1.0,
             mixture=Mixture(counterfactual=0.0, plain=0.5, reconstruction=0.25, prior=0.25),
             learning_rate_d=2e-4,
-            erasure=False,
             u_dropout=0.0,
             partial_strength=0.0,
             seed=seed,

@@ -38,17 +38,15 @@ def rarity(values: Tensor, prevalence: Tensor, cap: float) -> Tensor:
     return (1 / p).clamp(max=cap)
 
 
-def sample_weights(labels: Tensor, cap: float, prevalence: Tensor | None = None) -> Tensor:
+def sample_weights(labels: Tensor, cap: float) -> Tensor:
     """How often to draw each image, ``(N,)``: by its rarest known value.
 
     Args:
         labels: ``(N, K)`` with 0, 1 or −1 for unknown.
         cap: See :func:`rarity`.
-        prevalence: ``(K,)``, P(a_k = 1); None for that of these images.
     """
     known = labels >= 0
-    if prevalence is None:
-        prevalence = weighted_prevalence(labels, torch.ones(len(labels)))
+    prevalence = weighted_prevalence(labels, torch.ones(len(labels)))
     rare = rarity(labels.clamp(min=0).float(), prevalence, cap)
     return torch.where(known, rare, 1.0).amax(dim=1)
 

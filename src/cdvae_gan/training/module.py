@@ -33,8 +33,7 @@ from cdvae_gan.networks.encoder import Encoding, sample_gaussian
 from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.config import TrainConfig
-from cdvae_gan.training.erasure import LinearErasure
-from cdvae_gan.training.interventions import InterventionSampler, sample_weights
+from cdvae_gan.training.interventions import InterventionSampler
 from cdvae_gan.training.order import seed_step
 
 __all__ = ["TrainingModule"]
@@ -42,7 +41,6 @@ __all__ = ["TrainingModule"]
 _TEMPERATURE = 0.5
 _R1_EVERY = 16
 _EMA_WARM_UP = 50
-_ERASURE_MOMENTA = (0.99, 0.998)
 
 
 class _Drawn(NamedTuple):
@@ -86,12 +84,10 @@ class TrainingModule(lightning.LightningModule):
         self.config = config
         self.bf16 = bf16
         self.model = model
+        if config.erase:
+            model.encoder.requires_grad_(False).eval()
         self.average = deepcopy(model).requires_grad_(False).eval()
         k = len(model.attributes)
-        self.erasure, self.average_erasure = (
-            LinearErasure(config.z_dim, k, momentum) if config.erasure else None
-            for momentum in _ERASURE_MOMENTA
-        )
         self.discriminator = _discriminator(config, model.image_size, k)
         self.adversary = nn.Sequential(
             nn.Linear(config.z_dim, 256), nn.LeakyReLU(0.2), nn.Linear(256, k)
@@ -102,6 +98,14 @@ class TrainingModule(lightning.LightningModule):
         self.register_buffer("batch_prevalence", batch_prevalence, persistent=False)
         index = model.attributes.index
         self.exclusive = [[index(n) for n in group] for group in model.config.exclusive]
+
+    def train(self, mode: bool = True) -> TrainingModule:
+        """As any module's, but what does not learn stays as it is."""
+        super().train(mode)
+        self.average.eval()
+        if self.config.erase:
+            self.model.encoder.eval()
+        return self
 
     def configure_optimizers(self) -> Sequence[Adam]:
         """Adam for E and G, for D, and for the adversary on z."""
@@ -125,15 +129,7 @@ class TrainingModule(lightning.LightningModule):
         log |= self._train_adversary(drawn.encoding.z_mean.detach(), labels)
         log |= self._train_model(real, fake, fake_features, labels, drawn)
         self._update_average()
-        self._look_at_average(x, labels)
         self.log_dict(log)
-
-    def finished(self) -> CDVAEGAN:
-        """The model as it is now, ready for use: the running average, with its erasure."""
-        model = deepcopy(self.average)
-        if self.average_erasure is not None:
-            self.average_erasure.fold_into(model.encoder.to_z)
-        return model
 
     # -- drawing ---------------------------------------------------------------------------------
 
@@ -148,9 +144,6 @@ class TrainingModule(lightning.LightningModule):
         n = len(x)
         with self._autocast():
             e: Encoding = self.model.encoder(x)
-            if self.erasure is not None:
-                self.erasure.update(e.z_mean, labels, self._natural_weights(labels))
-                e = e._replace(z_mean=self.erasure(e.z_mean))
             z = sample_gaussian(e.z_mean, e.z_log_variance)
             u = self._sample_u(e)
             relaxed = RelaxedBernoulli(
@@ -358,11 +351,12 @@ class TrainingModule(lightning.LightningModule):
     def _reread(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoder, held fixed, reads off images: logits of a, mean of z."""
         encoder = self.model.encoder
+        was_training = encoder.training
         encoder.eval()
         with _held(encoder), self._autocast():
             e = encoder(images)
-        encoder.train()
-        return e.a_logits, e.z_mean if self.erasure is None else self.erasure(e.z_mean)
+        encoder.train(was_training)
+        return e.a_logits, e.z_mean
 
     def _feature_distance(self, real: Tensor, fake_features: list[Tensor]) -> Tensor:
         """Learned similarity of the reconstructions in the batch with their photos."""
@@ -393,19 +387,6 @@ class TrainingModule(lightning.LightningModule):
         now = [v for v in self.model.state_dict().values() if v.is_floating_point()]
         kept = [v for v in self.average.state_dict().values() if v.is_floating_point()]
         torch._foreach_lerp_(kept, now, 1 - keep)
-
-    @torch.no_grad()
-    def _look_at_average(self, x: Tensor, labels: Tensor) -> None:
-        """Its erasure is another than that of E now: what z means has moved since."""
-        if self.average_erasure is None:
-            return
-        with self._autocast():
-            z: Tensor = self.average.encoder(x).z_mean
-        self.average_erasure.update(z, labels, self._natural_weights(labels))
-
-    def _natural_weights(self, labels: Tensor) -> Tensor:
-        """Weights that undo that rare values are drawn more often, ``(B,)``."""
-        return 1 / sample_weights(labels, self.config.rarity_cap, self.model.prior)
 
     def _autocast(self, enabled: bool = True) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled and self.bf16)

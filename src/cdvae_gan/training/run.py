@@ -40,6 +40,7 @@ from cdvae_gan.training.callbacks import (
     Validation,
 )
 from cdvae_gan.training.config import TrainConfig
+from cdvae_gan.training.erasure import erase
 from cdvae_gan.training.interventions import sample_weights, weighted_prevalence
 from cdvae_gan.training.loggers import DEFAULT_LOGGERS, check_loggers, make_loggers
 from cdvae_gan.training.module import TrainingModule
@@ -120,6 +121,8 @@ def train(
     check_loggers(loggers)
     learned = None if start_from is None else learned_weights(start_from)
     config = _as_begun(out, data) if resume else config or TrainConfig()
+    if config.erase and learned is None and not resume:
+        raise InputError("nothing to erase: name the trained model with start_from")
     train_data, validation_data = data.split("train"), _validation(data)
     labels = torch.from_numpy(np.asarray(train_data.labels))
     weights = sample_weights(labels, config.rarity_cap)
@@ -158,6 +161,9 @@ def train(
         if learned is not None:
             n = take_over(module, learned)
             console.print(f"{n} tensors start as in {start_from}", soft_wrap=True)
+            if config.erase:
+                erase(module.average.encoder, train_data, config.seed)
+                module.model.encoder.load_state_dict(module.average.encoder.state_dict())
         if trainer.is_global_zero:
             _describe_environment(out, choice.bf16, trainer)
         stream = StepBatches(
