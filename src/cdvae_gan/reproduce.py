@@ -75,7 +75,10 @@ FACES = (
 
 _STATE, _FIGURES = "step.json", "images/results"
 _CHECKPOINT = Path("checkpoints", "last.ckpt")
-_NOT_OF_DETAIL = frozenset({"strength", "robustness", "probes", "labels", "reconstruction"})
+_NOT_OF_DETAIL = frozenset(
+    {"strength", "robustness", "probes", "labels", "reconstruction", "realism"}
+)
+_IMAGES_OF_DETAIL = 500
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ FULL = Scale(
 )
 """An hour of training."""
 
-SHIPPED = replace(FULL, source="avatars:n=20000,seed=5,validation=0.1", size=64)
+SHIPPED = replace(FULL, source="avatars:n=8000,seed=5,validation=0.25", size=64)
 """For the shipped model, which has not seen avatars of this seed."""
 
 
@@ -143,11 +146,12 @@ class Bench:
     folder: Path
     console: Console
 
-    def images(self) -> tuple[AttributeDataset, AttributeDataset]:
-        """Those that are evaluated, and others."""
+    def images(self, most: int | None = None) -> tuple[AttributeDataset, AttributeDataset]:
+        """Those that are evaluated, of them at most so many, and others."""
         scale = self.suite.scale
+        limits = [n for n in (scale.evaluated, most) if n is not None]
         return chosen_part(
-            self.suite.data, "report", limit=scale.evaluated, seed=scale.settings.seed
+            self.suite.data, "report", limit=min(limits, default=None), seed=scale.settings.seed
         )
 
     def judges(self) -> list[Judge]:
@@ -332,7 +336,7 @@ def _evaluation(bench: Bench, folder: Path) -> None:
 
 
 def _detail(bench: Bench, folder: Path) -> None:
-    chosen, real = bench.images()
+    chosen, real = bench.images(_IMAGES_OF_DETAIL)
     model, settings = bench.model(), bench.suite.scale.settings
     with stages(bench.console) as told:
         found = compare(

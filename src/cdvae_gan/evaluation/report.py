@@ -42,8 +42,12 @@ __all__ = [
     "inside_the_model",
     "judge_table",
     "provenance_rows",
+    "realism",
     "save_report",
     "show",
+    "strength_and_robustness",
+    "what_moves",
+    "what_stays",
 ]
 
 _UNKNOWN = "–"
@@ -96,12 +100,12 @@ def evaluation_page(found: Evaluation, command: str = "") -> Page:
     page.section("What cannot be concluded").items(conclusions(found))
     by_attribute(page.section("Attribute by attribute"), found)
     by_judge(page.section("Judge by judge"), found)
-    _moved(page.section("What else moves"), found)
+    what_moves(page.section("What else moves"), found)
     if {"strength", "robustness"} & set(found.tables):
-        _strength(page.section("Strength and robustness"), found)
-    _keeping(page.section("What stays"), found)
+        strength_and_robustness(page.section("Strength and robustness"), found)
+    what_stays(page.section("What stays"), found)
     if found.networks("realism"):
-        _realism(page.section("Realism"), found)
+        realism(page.section("Realism"), found)
     if {"labels", "probe/linear", "reconstruction"} & set(found.tables):
         inside_the_model(page.section("Inside the model"), found)
     if found.groups:
@@ -292,7 +296,8 @@ def judge_table(part: Section, found: Findings) -> None:
     )
 
 
-def _moved(part: Section, found: Findings) -> None:
+def what_moves(part: Section, found: Findings) -> None:
+    """Which other attributes are read otherwise after an edit."""
     table = found.tables["confusion"]
     moved = sorted(
         (
@@ -318,7 +323,8 @@ def _moved(part: Section, found: Findings) -> None:
     )
 
 
-def _strength(part: Section, found: Findings) -> None:
+def strength_and_robustness(part: Section, found: Findings) -> None:
+    """Deception of edits that go part of the way, and of pictures that were handled."""
     for name, title, caption in (
         ("strength", "By strength of the edit", "Deception when the edit goes part of the way"),
         (
@@ -341,7 +347,8 @@ def _strength(part: Section, found: Findings) -> None:
         )
 
 
-def _keeping(part: Section, found: Findings) -> None:
+def what_stays(part: Section, found: Findings) -> None:
+    """do(nothing), flips flipped back, and identity."""
     tables = found.tables
     if "composition" in tables:
         table = tables["composition"]
@@ -377,7 +384,8 @@ def _keeping(part: Section, found: Findings) -> None:
         part.text("Nothing of this was measured: see what cannot be concluded.")
 
 
-def _realism(part: Section, found: Findings) -> None:
+def realism(part: Section, found: Findings) -> None:
+    """How far the counterfactuals are from photos, as sets."""
     rows: list[Row] = []
     for name in found.networks("realism"):
         table = found.tables[f"realism/{name}"]

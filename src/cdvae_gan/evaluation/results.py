@@ -10,7 +10,17 @@ from PIL import Image
 from cdvae_gan.evaluation.comparison import Comparison, in_short
 from cdvae_gan.evaluation.conclusions import conclusions
 from cdvae_gan.evaluation.findings import Findings
-from cdvae_gan.evaluation.report import by_attribute, by_judge, inside_the_model, provenance_rows
+from cdvae_gan.evaluation.report import (
+    by_attribute,
+    by_group,
+    by_judge,
+    inside_the_model,
+    provenance_rows,
+    realism,
+    strength_and_robustness,
+    what_moves,
+    what_stays,
+)
 from cdvae_gan.report import Page
 
 __all__ = ["Results", "results_page"]
@@ -67,12 +77,22 @@ def _suite(page: Page, one: Results) -> None:
     )
     by_attribute(part, found)
     by_judge(page.section(f"{one.title}: the judges"), found)
+    what_moves(page.section(f"{one.title}: what else moves"), found)
+    if {"strength", "robustness"} & set(found.tables):
+        strength_and_robustness(page.section(f"{one.title}: strength and robustness"), found)
+    what_stays(page.section(f"{one.title}: what stays"), found)
+    if found.networks("realism"):
+        realism(page.section(f"{one.title}: realism"), found)
     if found.networks("probe"):
         inside_the_model(page.section(f"{one.title}: inside the model"), found)
+    if found.groups:
+        by_group(page.section(f"{one.title}: by group"), found)
+    compared = one.compared.evaluations[0].about["data"]["images"]
     part = page.section(f"{one.title}: with and without the photo's detail")
     part.text(
         "With the photo's detail (κ = 1) a counterfactual is the photo with its change; the plain "
-        "drawing (κ = 0), the paper's form, is what the decoder draws."
+        "drawing (κ = 0), the paper's form, is what the decoder draws. "
+        f"n = {compared:,} of these images, drawn by seed."
     )
     in_short(part, one.compared, 1)
     if one.pictures:
