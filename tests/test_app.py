@@ -198,13 +198,17 @@ def test_a_photo_without_a_face_and_a_file_that_is_none_have_their_line(
     assert not page.get_by_text("Error").count()
 
 
+def begin_with(page: Any, photo: Path) -> None:
+    page.reload()
+    page.set_input_files("#upload input[type=file]", str(photo))
+    page.get_by_text("1 face found").wait_for()
+    page.locator("#result img").first.wait_for()
+
+
 def test_on_a_phone_the_picture_stays_in_sight_beside_every_slider(
     page: Any, portrait: Path
 ) -> None:
-    page.reload()
-    page.set_input_files("#upload input[type=file]", str(portrait))
-    page.get_by_text("1 face found").wait_for()
-    page.locator("#result img").first.wait_for()
+    begin_with(page, portrait)
     slider = page.locator(f"#do-{NAMES[-1]} input[type=range]")
     slider.scroll_into_view_if_needed()
     page.wait_for_timeout(300)
@@ -215,10 +219,7 @@ def test_on_a_phone_the_picture_stays_in_sight_beside_every_slider(
 def test_the_line_between_before_and_after_moves_with_the_keyboard(
     page: Any, portrait: Path
 ) -> None:
-    page.reload()
-    page.set_input_files("#upload input[type=file]", str(portrait))
-    page.get_by_text("1 face found").wait_for()
-    page.locator("#result img").first.wait_for()
+    begin_with(page, portrait)
     page.wait_for_timeout(500)
     pixels = page.locator("#result").screenshot()
     line = page.locator("#line input[type=range]")
