@@ -13,7 +13,6 @@ import torch
 import cdvae_gan
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
 from cdvae_gan.card import Card, blank_card
-from cdvae_gan.editing import measured_deception
 from cdvae_gan.evaluation.card import model_card
 from cdvae_gan.evaluation.measure import Evaluation, evaluate
 from cdvae_gan.evaluation.report import save_report
@@ -85,12 +84,17 @@ def test_programs_read_how_many_edits_deceived_the_judges(
     model: CDVAEGAN, found: Evaluation, tmp_path: Path
 ) -> None:
     model_card(model, found).write(tmp_path)
-    measured = measured_deception(tmp_path)
+    read = Card.read(tmp_path)
+    assert read is not None
+    measured = read.deception
     for name in NAMES:
         assert measured[name] == pytest.approx(
             found.tables["deception"][name, "all"].value, abs=1e-3
         )
     assert json.loads((tmp_path / "metrics.json").read_text())["images"] == 40
+    assert replace(read, metrics="").deception == {}
+    with pytest.raises(InputError, match=r"metrics\.json does not hold"):
+        _ = replace(read, metrics="[]").deception
 
 
 def test_a_report_of_other_weights_is_refused(found: Evaluation, tmp_path: Path) -> None:

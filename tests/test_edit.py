@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 from cdvae_gan import editing
 from cdvae_gan.cli.app import main
 from cdvae_gan.counterfactual import Counterfactuals
-from cdvae_gan.editing import EditedPhoto, edit, measured_deception
+from cdvae_gan.editing import EditedPhoto, edit
 from cdvae_gan.errors import InputError
 from cdvae_gan.faces import FRAME, Face, Similarity, aligned_face, straighten
 from cdvae_gan.images import to_float
@@ -475,15 +475,6 @@ def test_the_page_tells_no_place_and_the_photo_keeps_it(
             assert not shown.getexif()
     with Image.open(edited.save(tmp_path / "out.png")) as written:
         assert written.getexif()[0x010F] == "a camera"
-
-
-def test_measured_figures_are_read_from_beside_the_weights(tmp_path: Path) -> None:
-    assert measured_deception(tmp_path) == {}
-    (tmp_path / "metrics.json").write_text('{"deception": {"Smile": 0.97}}')
-    assert measured_deception(tmp_path) == {"Smile": 0.97}
-    (tmp_path / "metrics.json").write_text("[]")
-    with pytest.raises(InputError, match=r"metrics\.json does not hold"):
-        measured_deception(tmp_path)
 
 
 # The command

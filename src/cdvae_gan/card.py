@@ -36,11 +36,25 @@ class Card:
     @classmethod
     def read(cls, folder: str | Path) -> Card | None:
         """The card beside a model's weights; None where there is none."""
-        readme, metrics = (Path(folder) / name for name in CARD_FILES)
-        if not readme.is_file():
+        files = [Path(folder) / name for name in CARD_FILES]
+        if not any(file.is_file() for file in files):
             return None
-        figures = metrics.read_text("utf-8", "replace") if metrics.is_file() else ""
-        return cls(readme.read_text("utf-8", "replace"), figures)
+        return cls(*(f.read_text("utf-8", "replace") if f.is_file() else "" for f in files))
+
+    @property
+    def deception(self) -> dict[str, float]:
+        """What share of edits judges were deceived by, by attribute; empty if not measured.
+
+        Raises:
+            InputError: The figures are damaged.
+        """
+        if not self.metrics:
+            return {}
+        try:
+            values = json.loads(self.metrics)["deception"]
+            return {str(name): float(value) for name, value in values.items()}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(f"{_METRICS} does not hold measured figures") from None
 
     def write(self, folder: str | Path) -> Path:
         """Write it beside a model's weights, each file whole or not at all.

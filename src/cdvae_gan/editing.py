@@ -16,11 +16,9 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -38,7 +36,7 @@ from cdvae_gan.images import read_image, to_float, to_uint8
 if TYPE_CHECKING:
     from cdvae_gan.model import CDVAEGAN
 
-__all__ = ["EditedPhoto", "Which", "edit", "measured_deception"]
+__all__ = ["EditedPhoto", "Which", "edit"]
 
 Which = Literal["all", "largest"] | int | Sequence[int] | Sequence[Face]
 """Faces by number from left to right, beginning with 1; or the faces themselves."""
@@ -236,31 +234,6 @@ def edit(
         counterfactuals=counterfactuals,
         notes=(*notes, *_cautions(found, chosen, crops)),
     )
-
-
-def measured_deception(model: str | Path) -> dict[str, float]:
-    """What share of a model's edits judges were deceived by, by attribute, as measured.
-
-    Args:
-        model: The name of a shipped model, or a model's or run's folder.
-
-    Returns:
-        ``deception`` of the file ``metrics.json`` beside the weights; empty where there is none.
-
-    Raises:
-        InputError: Where the file is damaged.
-    """
-    shipped = resources.files("cdvae_gan") / "weights" / str(model)
-    for folder in (shipped, Path(model), Path(model) / "model"):
-        file = folder / "metrics.json"
-        if not file.is_file():
-            continue
-        try:
-            values = json.loads(file.read_text())["deception"]
-            return {str(name): float(value) for name, value in values.items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{file} does not hold measured figures") from None
-    return {}
 
 
 def _loaded(model: CDVAEGAN | str | Path) -> CDVAEGAN:

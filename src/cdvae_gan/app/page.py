@@ -23,7 +23,7 @@ from cdvae_gan.app.session import (
     shown,
     with_value,
 )
-from cdvae_gan.editing import EditedPhoto, measured_deception
+from cdvae_gan.editing import EditedPhoto
 from cdvae_gan.errors import InputError
 from cdvae_gan.model import CDVAEGAN, load
 from cdvae_gan.packages import file_of_package
@@ -67,7 +67,7 @@ def build(model: CDVAEGAN, name: str, folder: Path) -> Any:
         InputError: Gradio is missing.
     """
     gr = _gradio()
-    measured = measured_deception(name)
+    measured = {} if model.card is None else model.card.deception
     with gr.Blocks(
         title="Counterfactual photos", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)
     ) as page:

@@ -185,10 +185,9 @@ def _faces(texts: Sequence[str] | None) -> Literal["all", "largest"] | list[int]
 
 def _list(model: str, device: str, as_json: bool) -> None:
     """The attributes, with the share of edits that deceived judges."""
-    from cdvae_gan.editing import measured_deception
-
-    attributes = open_model(model, device).attributes
-    measured = measured_deception(model)
+    network = open_model(model, device)
+    attributes = network.attributes
+    measured = {} if network.card is None else network.card.deception
     if as_json:
         print_json({"attributes": {name: measured.get(name) for name in attributes}})
         return

@@ -162,7 +162,6 @@ def _export_web(
     network = open_model(model, "cpu")
 
     from cdvae_gan import export as exporting
-    from cdvae_gan.editing import measured_deception
 
     with progress_console().status("making the page"):
         page = exporting.export_web(
@@ -173,7 +172,7 @@ def _export_web(
             examples=[exporting.example(file) for file in pictures]
             or exporting.default_examples(network, align),
             align=align,
-            measured=measured_deception(model),
+            measured={} if network.card is None else network.card.deception,
             card=_card(model),
         )
     if not quiet:

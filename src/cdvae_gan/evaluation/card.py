@@ -94,7 +94,7 @@ def _measured(found: Findings, command: str) -> list[str]:
 
 
 def _metrics(found: Findings) -> dict[str, Any]:
-    """As `cdvae_gan.editing.measured_deception` reads it."""
+    """As `Card.deception` reads it."""
     values = {a: found.tables["deception"][a, ALL].value for a in found.attributes}
     return {
         "judges": [judge["name"] for judge in found.jury],
