@@ -30,6 +30,12 @@ from study.results import Store, table
 from study.runs import run_all
 from study.variants import VARIANTS, choose
 
+_HEAD = """# What each part buys
+
+Written by `python experiments/ablation.py table RUNS`, never by hand; how the runs are made, and
+what is held equal, is said in `experiments/README.md`. The variants:
+"""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; the exit status."""
@@ -113,7 +119,9 @@ def _table(out: Path) -> str:
         raise InputError(f"{str(out)!r} holds no results: give the --out of a run")
     on_photos = json.loads(path.read_text())["judge"] is not None
     reference = "default" if on_photos else AVATARS.reference
-    return table(out, [v.name for v in VARIANTS], reference)
+    found = table(out, [v.name for v in VARIANTS], reference)
+    variants = "\n".join(f"- `{v.name}`: {v.about}" for v in VARIANTS if f"| {v.name} |" in found)
+    return f"{_HEAD}\n{variants}\n\n{found}"
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -18,7 +18,15 @@ from typing import Any
 import cdvae_gan
 from cdvae_gan.evaluation.provenance import model_digest
 
-_SECTIONS = ("Attribute by attribute", "Judge by judge", "By group")
+_SECTIONS = (
+    "Attribute by attribute",
+    "Judge by judge",
+    "Strength and robustness",
+    "What stays",
+    "Realism",
+    "Inside the model",
+    "By group",
+)
 
 
 def file_digest(weights: Path) -> str:

@@ -173,13 +173,19 @@ VARIANTS = (
     Variant(
         "attgan", "AttGAN's objective (He et al. 2019), published learning rate", Translator(ATTGAN)
     ),
-    Variant("attgan-fast", "the same, learning rate × 5", Translator(ATTGAN, 5.0)),
+    Variant(
+        "attgan-fast", "AttGAN's objective, five times that learning rate", Translator(ATTGAN, 5.0)
+    ),
     Variant(
         "stargan",
         "StarGAN's objective (Choi et al. 2018), published learning rate",
         Translator(STARGAN),
     ),
-    Variant("stargan-fast", "the same, learning rate × 5", Translator(STARGAN, 5.0)),
+    Variant(
+        "stargan-fast",
+        "StarGAN's objective, five times that learning rate",
+        Translator(STARGAN, 5.0),
+    ),
     Variant(
         "no-disentanglement",
         "base without the adversary on z",
