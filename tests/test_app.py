@@ -25,6 +25,7 @@ from cdvae_gan.app.session import (
     edited,
     flips,
     opened,
+    positions,
     with_value,
 )
 from cdvae_gan.editing import edit
@@ -83,11 +84,19 @@ def test_one_of_two_faces_is_edited_and_the_other_stays(
 def test_of_attributes_that_exclude_each_other_the_last_stays() -> None:
     model = CDVAEGAN(replace(small_model().config, exclusive=(NAMES[:2],)))
     first, second, third = NAMES[:3]
-    assert with_value({}, first, 1.0, model) == ({first: 1.0}, [second])
     asked = {first: 1.0, third: 0.5}
-    assert with_value(asked, second, 0.5, model) == ({third: 0.5, second: 0.5}, [first])
-    assert with_value(asked, second, 0.0, model) == ({**asked, second: 0.0}, [])
-    assert with_value(asked, third, 1.0, model) == ({first: 1.0, third: 1.0}, [])
+    assert with_value(asked, second, 0.5, model) == {third: 0.5, second: 0.5}
+    assert with_value(asked, second, 0.0, model) == {**asked, second: 0.0}
+    assert with_value(asked, third, 1.0, model) == {first: 1.0, third: 1.0}
+    assert with_value({second: 0.0}, first, 1.0, model) == {second: 0.0, first: 1.0}
+
+
+def test_sliders_stand_where_what_is_asked_for_or_read_says() -> None:
+    model = CDVAEGAN(replace(small_model().config, exclusive=(NAMES[:2],)))
+    read = [1.0, 0.0, *(1.0 for _ in NAMES[2:])]
+    assert positions({}, read, model) == read
+    assert positions({NAMES[1]: 1.0}, read, model) == [0.0, 1.0, *read[2:]]
+    assert positions({NAMES[1]: 0.0, NAMES[2]: 0.5}, read, model) == [1.0, 0.0, 0.5, *read[3:]]
 
 
 def test_every_attribute_has_its_flip(portrait: Path, model: CDVAEGAN) -> None:

@@ -436,6 +436,26 @@ def test_realism_is_that_of_real_images_with_the_labels_that_were_asked_for(
     assert table["excess", "Fréchet"].low < 0 < table["excess", "Fréchet"].high
 
 
+@pytest.mark.parametrize("kind", ["unknown labels", "other attributes", "asked value missing"])
+def test_realism_that_cannot_be_measured_is_said_to_be_missing(
+    kind: str, dataset: AttributeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cdvae_gan.evaluation.measure as module
+
+    monkeypatch.setattr(module, "object_embedding", lambda: lambda x: x.float().mean((2, 3)))
+    real = halves(40, 1)
+    if kind == "unknown labels":
+        real = replace(real, labels=np.full_like(real.labels, -1))
+    elif kind == "other attributes":
+        real = replace(real, attributes=("Left", "Right"), draw=None)
+    else:
+        real = real.take(np.flatnonzero(real.labels[:, 0] == 2))
+    settings = replace(QUICK, without=frozenset({"identity"}))
+    found = evaluate(perfect, dataset, [EYE], real=real, settings=settings)
+    assert "labels" in found.missing["realism"]
+    assert not found.networks("realism")
+
+
 # The report
 
 

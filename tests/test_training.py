@@ -247,12 +247,26 @@ def test_an_erased_encoder_stays_and_z_is_uncorrelated_with_attributes(
     assert not torch.equal(again.decoder.out.weight, first.decoder.out.weight)
 
 
-def test_nothing_is_erased_without_a_model_to_start_from(
+def test_what_cannot_be_erased_is_refused_before_anything_is_written(
     data: AttributeDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="nothing to erase"):
-        quick(data, tmp_path / "run", 1, config=tiny(erase=True))
-    assert not (tmp_path / "run").exists()
+    out, model = tmp_path / "run", tmp_path / "model"
+    names = tuple(NAMES)
+
+    def refused(match: str, config: ModelConfig | None, **changes: object) -> None:
+        if config is not None:
+            CDVAEGAN(config).save(model)
+        start = None if config is None else model
+        with pytest.raises(InputError, match=match):
+            quick(data, out, 1, config=tiny(erase=True, **changes), start_from=start)
+        assert not out.exists()
+
+    same = ModelConfig(names, image_size=32, z_dim=4, width=4)
+    refused("nothing to erase", None)
+    refused("has the attributes", replace(same, attributes=names[::-1]))
+    refused("another z_dim: 5", replace(same, z_dim=5))
+    refused("another u_channels: 0", replace(same, u_channels=0))
+    refused("must be larger than 3", replace(same, z_dim=3), z_dim=3)
 
 
 def test_a_run_can_start_from_what_another_learned(data: AttributeDataset, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -266,7 +267,10 @@ class CDVAEGAN(nn.Module):
         api.create_repo(repo_id, private=private, exist_ok=True)
         with tempfile.TemporaryDirectory() as folder:
             self.save(folder)
-            (card or self.card or blank_card(self.config, repo_id)).write(folder)
+            card = card or self.card or blank_card(self.config, repo_id)
+            if not card.readme:  # figures alone lay beside the weights
+                card = replace(card, readme=blank_card(self.config, repo_id).readme)
+            card.write(folder)
             return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
 
 

@@ -32,6 +32,7 @@ from cdvae_gan.evaluation.comparison import Comparison, compare, save_comparison
 from cdvae_gan.evaluation.findings import Findings, read_results
 from cdvae_gan.evaluation.judges import Judge, JudgeTraining, load_judge, train_judge
 from cdvae_gan.evaluation.measure import Settings, evaluate
+from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.evaluation.report import save_report
 from cdvae_gan.evaluation.results import Results, results_page
 from cdvae_gan.evaluation.splits import chosen_part
@@ -212,8 +213,10 @@ def steps_of(suite: Suite) -> list[Step]:
     scale, (judge, model, evaluation) = suite.scale, suite.scale.seconds
     data = {"source": scale.source, "size": scale.size, "attributes": suite.attributes}
     judging = {**data, "judging": asdict(scale.judging)}
-    training: dict[str, Any] = {"model": suite.model}
-    if suite.model is None:
+    training: dict[str, Any] = {}
+    if suite.model is not None:
+        training = {"model": suite.model, "weights": model_digest(load(suite.model))}
+    else:
         training = {**data, "limits": asdict(scale.limits), "config": asdict(suite.config)}
     everything = {
         **judging,
@@ -227,7 +230,12 @@ def steps_of(suite: Suite) -> list[Step]:
         *(Step(f"judge-{f}", judge, judging, partial(_judge, f)) for f in scale.families),
         *([Step("model", model, training, _model)] if suite.model is None else []),
         Step("evaluation", evaluation, everything, _evaluation),
-        Step("detail", evaluation, everything, _detail),
+        Step(
+            "detail",
+            evaluation,
+            {**everything, "images": _IMAGES_OF_DETAIL, "not": sorted(_NOT_OF_DETAIL)},
+            _detail,
+        ),
     ]
 
 

@@ -20,6 +20,8 @@ from cdvae_gan.app.session import (
     edited,
     flips,
     opened,
+    positions,
+    rivals,
     shown,
     with_value,
 )
@@ -147,6 +149,7 @@ def _edit_tab(
     gr: Any, model: CDVAEGAN, name: str, measured: dict[str, float], folder: Path
 ) -> None:
     photo, do, last = gr.State(None), gr.State({}), gr.State(None)
+    there = gr.State([0.0] * len(model.attributes))
     with gr.Row(elem_id="edit"):
         with gr.Column(elem_id="take"):
             upload = gr.Image(
@@ -219,7 +222,8 @@ def _edit_tab(
     settings = [photo, do, face, strength, detail]
 
     def take(path: str | None) -> tuple[Any, ...]:
-        still = (None, {}, *(gr.update(value=0) for _ in sliders), gr.update(), None, None)
+        none = [0.0] * len(sliders)
+        still = (None, {}, none, *(gr.update(value=0) for _ in sliders), gr.update(), None, None)
         if path is None:
             return (*still, _FIRST, "", None)
         try:
@@ -227,11 +231,12 @@ def _edit_tab(
         except InputError as error:
             return (*still, f"**{error}**", "", None)
         numbers = [str(i) for i in range(1, len(found.faces) + 1)]
-        read = first.counterfactuals.before[0]
+        read = [float(round(float(p))) for p in first.counterfactuals.before[0]]
         return (
             found,
             {},
-            *(gr.update(value=round(float(p))) for p in read),
+            read,
+            *(gr.update(value=p) for p in read),
             gr.update(choices=[EVERY, *numbers], value=EVERY),
             *_shown(found, first, command(found, Settings({}), name)),
         )
@@ -260,22 +265,25 @@ def _edit_tab(
     ) -> Any:
         return [] if found is None else flips(found, Settings({}, which, much, kept), model)
 
-    def set_to(attribute: str, value: float, wanted: dict[str, float]) -> tuple[Any, ...]:
-        now, gone = with_value(wanted, attribute, value, model)
-        moved = (gr.update(value=0) if n in gone else gr.skip() for n in model.attributes)
-        return now, *moved
+    def set_to(
+        attribute: str, value: float, wanted: dict[str, float], read: list[float]
+    ) -> tuple[Any, ...]:
+        now = with_value(wanted, attribute, value, model)
+        others = rivals(attribute, model)
+        at = zip(model.attributes, positions(now, read, model), strict=True)
+        return now, *(gr.update(value=p) if name in others else gr.skip() for name, p in at)
 
     def then_saved(shown: Any) -> None:
         """The file follows the picture: writing all pixels takes longer than showing few."""
         shown.then(file, [photo, last], save, show_progress="hidden")
 
-    taken = [photo, do, *sliders, face, *shown_outputs]
+    taken = [photo, do, there, *sliders, face, *shown_outputs]
     then_saved(upload.change(take, upload, taken, show_progress="minimal"))
     then_saved(reset.click(take, upload, taken, show_progress="minimal"))
     for slider, attribute in zip(sliders, model.attributes, strict=True):
         moved = slider.input(
             partial(set_to, attribute),
-            [slider, do],
+            [slider, do, there],
             [do, *sliders],
             show_progress="hidden",
             queue=False,

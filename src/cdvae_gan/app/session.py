@@ -25,6 +25,8 @@ __all__ = [
     "edited",
     "flips",
     "opened",
+    "positions",
+    "rivals",
     "shown",
     "with_value",
 ]
@@ -84,16 +86,28 @@ def edited(photo: Photo, settings: Settings, model: CDVAEGAN) -> EditedPhoto:
     )
 
 
-def with_value(do: Do, attribute: str, value: float, model: CDVAEGAN) -> tuple[Do, list[str]]:
+def with_value(do: Do, attribute: str, value: float, model: CDVAEGAN) -> Do:
     """What is asked for when one more slider has been moved.
 
-    Returns:
-        All that is asked for, and the attributes whose wish gave way: of those that exclude each
-        other, the last that was put on stays.
+    Of attributes that exclude each other, the last that was put on stays.
     """
-    rivals = [n for group in model.config.exclusive if attribute in group for n in group]
-    gone = [n for n in rivals if value > 0 and n != attribute]
-    return {**{n: v for n, v in do.items() if n not in gone}, attribute: value}, gone
+    gone = [n for n in rivals(attribute, model) if value > 0 and do.get(n, 0) != 0]
+    return {**{n: v for n, v in do.items() if n not in gone}, attribute: value}
+
+
+def rivals(attribute: str, model: CDVAEGAN) -> list[str]:
+    """The attributes that exclude this one."""
+    groups = [group for group in model.config.exclusive if attribute in group]
+    return [name for group in groups for name in group if name != attribute]
+
+
+def positions(do: Do, read: Sequence[float], model: CDVAEGAN) -> list[float]:
+    """Where the sliders belong: what is asked for, else what is read, if no rival is put on."""
+    found = []
+    for name, there in zip(model.attributes, read, strict=True):
+        given_way = any(float(do.get(n, 0)) > 0 for n in rivals(name, model))
+        found.append(float(do.get(name, 0.0 if given_way else there)))
+    return found
 
 
 def flips(photo: Photo, settings: Settings, model: CDVAEGAN) -> list[tuple[Image.Image, str]]:

@@ -293,7 +293,7 @@ def _present(
             column = data.labels[:, data.attributes.index(name)].copy()
             said[name] += ["labels"] * bool((column != UNKNOWN).any())
         values[name] = column
-    readers = [_Reader(f"judge {j.name}", j.attributes, j.read) for j in judges]
+    readers = [_by_judge(judge) for judge in judges]
     if callable(getattr(editor, "read", None)):
         own = tuple(name for name in names if name in getattr(editor, "attributes", ()))
         readers.append(_Reader("the editor's own reading", own, _by_editor(editor, own)))
@@ -307,6 +307,15 @@ class _Reader:
     name: str
     attributes: tuple[str, ...]
     read: Callable[[Tensor], Tensor]
+
+
+def _by_judge(judge: Judge) -> _Reader:
+    """A judge, on what its card says that it can be trusted with."""
+    believed = tuple(
+        n for n, trusted in zip(judge.attributes, judge.card.trusted, strict=True) if trusted
+    )
+    columns = [judge.attributes.index(name) for name in believed]
+    return _Reader(f"judge {judge.name}", believed, lambda images: judge.read(images)[:, columns])
 
 
 def _by_editor(editor: Any, names: Sequence[str]) -> Callable[[Tensor], Tensor]:

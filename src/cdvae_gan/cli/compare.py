@@ -120,7 +120,7 @@ def compare(
         found = measure(
             editors,
             chosen,
-            open_judges(judges, known_to(editors[0][1], chosen, wanted)),
+            open_judges(judges, known_to([e for _, e, _ in editors], chosen, wanted)),
             attributes=wanted,
             real=real,
             settings=settings,

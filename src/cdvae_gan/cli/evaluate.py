@@ -162,7 +162,7 @@ def evaluate(
         found = measure(
             editor,
             chosen,
-            open_judges(judges, known_to(editor, chosen, parse_names(attributes))),
+            open_judges(judges, known_to([editor], chosen, parse_names(attributes))),
             name=entry_name(model),
             attributes=parse_names(attributes),
             real=real,
@@ -229,11 +229,13 @@ def open_judges(texts: Sequence[str] | None, attributes: Sequence[str]) -> list[
 
 
 def known_to(
-    editor: CDVAEGAN | Editor, dataset: AttributeDataset, attributes: Sequence[str] | None
+    editors: Sequence[CDVAEGAN | Editor],
+    dataset: AttributeDataset,
+    attributes: Sequence[str] | None,
 ) -> list[str]:
-    """The attributes that will be flipped."""
-    own = getattr(editor, "attributes", dataset.attributes)
-    return [a for a in attributes or own if a in dataset.attributes]
+    """The attributes that will be flipped: those asked for, else those that all can flip."""
+    known = [getattr(editor, "attributes", dataset.attributes) for editor in editors]
+    return [a for a in attributes or dataset.attributes if all(a in own for own in known)]
 
 
 def open_images(

@@ -159,8 +159,9 @@ def _meaning(found: Findings) -> Iterator[str]:
         )
     if any(name.startswith("realism/") for name in tables):
         yield (
-            "**A realism of zero as the goal.** Flips change how often each attribute occurs: even "
-            "perfect counterfactuals are not distributed like the real images."
+            "**A realism of the floor as the goal.** The real images have the attribute that was "
+            "set, as far as there are so many; what it goes together with in them, such as age "
+            "with grey hair, even perfect counterfactuals do not have."
         )
     config = found.about["model"].get("config")
     if "probe/linear" in tables and config and config["u_channels"]:

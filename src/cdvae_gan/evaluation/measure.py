@@ -86,6 +86,8 @@ _DIGEST_PACKAGES = (
 )
 
 _FOLDER = "a folder of counterfactuals has whole edits of single attributes alone"
+_NO_LABELS = "no other real images with labels of all these attributes were given"
+_FEWEST = 4
 _NO_MODEL = "only a CDVAE-GAN has the latents that it takes"
 
 Progress = Callable[[str, int, int], None]
@@ -164,7 +166,8 @@ def evaluate(
         judges: Classifiers that share nothing with the model.
         name: What the report calls the model.
         attributes: What to flip; by default all that model, data and judges know.
-        real: Other real images, to measure realism against; None leaves realism out.
+        real: Other real images with the same attributes, to measure realism against and for probes
+            of z to learn from; None leaves realism out.
         detail: κ of a CDVAE-GAN; None for its own.
         settings: How.
         progress: Called now and then with what is being done, how much of it, and of how much.
@@ -280,7 +283,7 @@ def _missing(
     }
     reasons: dict[str, str | None] = {
         "agreement": None if len(panel.jury) > 1 else "it takes at least two independent judges",
-        "realism": None if real is not None and len(real) else "no other real images were given",
+        "realism": None if _labelled(real, panel) else _NO_LABELS,
         "truth": _no_truth(dataset.select(panel.attributes)),
     }
     if isinstance(editor, FolderEditor):
@@ -333,10 +336,15 @@ def _teach(
 ) -> None:
     """Let probes of z learn from the images that are not evaluated too."""
     for part in parts:
-        if isinstance(part, ProbesPart) and real is not None:
+        if isinstance(part, ProbesPart) and _labelled(real, panel):
             told("z of other images", 0, 1)
+            assert real is not None
             lessons = _some(real.select(panel.attributes), _LESSONS, settings.seed)
             part.learn_from(lessons, settings.batch_size)
+
+
+def _labelled(real: AttributeDataset | None, panel: Panel) -> bool:
+    return real is not None and len(real) > 0 and set(panel.attributes) <= set(real.attributes)
 
 
 def _embedding_parts(
@@ -356,6 +364,11 @@ def _embedding_parts(
     if realism and real is not None:
         cells = _cells(len(dataset), len(panel.attributes), settings.seed)
         alike = _alike(real, dataset, panel.attributes, cells, settings.seed)
+    if alike is not None and len(alike) < _FEWEST:
+        missing["realism"] = "too few other real images have the labels that were asked for"
+        realism, cells, alike = False, None, None
+        if not identity:
+            return []
     parts = []
     for name, embed in _embeddings(dataset, missing).items():
         part = EmbeddingPart(

@@ -208,13 +208,15 @@ def attribute_table(part: Section, found: Findings) -> None:
     """A row an attribute: deception, preservation, and what else was measured of its flips."""
     tables, names = found.tables, (*found.attributes, MEAN)
     deception, minimality = tables["deception"], tables["minimality"]
+    kept = tables["preservation"]  # of an older report it has one column
+    net = [("kept, net", kept, NET, False)] if NET in kept.columns else []
     columns: list[tuple[str, Table, str, bool]] = [
         ("put on", deception, PUT_ON, True),
         ("taken off", deception, TAKE_OFF, True),
         ("both", deception, ALL, True),
         ("all photos", deception, UNCONDITIONAL, False),
         ("others kept", tables["preservation"], KEPT, False),
-        ("kept, net", tables["preservation"], NET, False),
+        *net,
         ("L1", minimality, L1, False),
         ("pixels changed", minimality, CHANGED, False),
     ]

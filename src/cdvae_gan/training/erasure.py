@@ -24,7 +24,7 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.images import to_float
 from cdvae_gan.networks.encoder import Encoder
 
-__all__ = ["LinearErasure", "erase"]
+__all__ = ["LinearErasure", "check_room", "erase"]
 
 _RIDGE = 1e-4
 _NEGLIGIBLE = 1e-3
@@ -54,6 +54,19 @@ def erase(encoder: Encoder, data: AttributeDataset, seed: int = 0) -> None:
         seen.add(encoder(to_float(images).to(device)).z_mean.cpu(), labels)
     seen.erasure().fold_into(encoder.to_z)
     encoder.train(was_training)
+
+
+def check_room(z_dim: int, attributes: int) -> None:
+    """Make sure that something would be left of z.
+
+    Raises:
+        InputError: Where z has no more dimensions than there are attributes.
+    """
+    if attributes >= z_dim:
+        raise InputError(
+            f"{attributes} attributes take {attributes} of the {z_dim} dimensions of z: "
+            f"z_dim must be larger than {attributes}"
+        )
 
 
 class LinearErasure:
@@ -94,11 +107,7 @@ class _Covariances:
     """Sums over batches, in double precision."""
 
     def __init__(self, z_dim: int, attributes: int) -> None:
-        if attributes >= z_dim:
-            raise InputError(
-                f"{attributes} attributes take {attributes} of the {z_dim} dimensions of z: "
-                f"z_dim must be larger than {attributes}"
-            )
+        check_room(z_dim, attributes)
         self.all = torch.zeros(1 + z_dim, 1 + z_dim, dtype=torch.float64)
         self.known = torch.zeros(attributes, 2, 1 + z_dim, dtype=torch.float64)
         """Sums of (1, z) where the label is known, and where it is 1"""

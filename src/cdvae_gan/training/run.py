@@ -40,7 +40,7 @@ from cdvae_gan.training.callbacks import (
     Validation,
 )
 from cdvae_gan.training.config import TrainConfig
-from cdvae_gan.training.erasure import erase
+from cdvae_gan.training.erasure import check_room, erase
 from cdvae_gan.training.interventions import sample_weights, weighted_prevalence
 from cdvae_gan.training.loggers import DEFAULT_LOGGERS, check_loggers, make_loggers
 from cdvae_gan.training.module import TrainingModule
@@ -121,13 +121,13 @@ def train(
     check_loggers(loggers)
     learned = None if start_from is None else learned_weights(start_from)
     config = _as_begun(out, data) if resume else config or TrainConfig()
-    if config.erase and learned is None and not resume:
-        raise InputError("nothing to erase: name the trained model with start_from")
     train_data, validation_data = data.split("train"), _validation(data)
     labels = torch.from_numpy(np.asarray(train_data.labels))
     weights = sample_weights(labels, config.rarity_cap)
     lightning.seed_everything(config.seed, verbose=False)
     model = CDVAEGAN(_model_config(data, config, labels))
+    if config.erase and not resume:
+        _check_erasure(model, start_from)
     checkpoint = out / "checkpoints" / "last.ckpt"
     if resume and not checkpoint.is_file():
         raise InputError(f"{str(out)!r} has no checkpoint to go on from: start it without --resume")
@@ -181,6 +181,30 @@ def train(
             raise KeyboardInterrupt(said)
         console.print(said)
     return load(out)
+
+
+def _check_erasure(model: CDVAEGAN, start_from: str | Path | None) -> None:
+    """What is erased stays as it is: it must have learned what it is asked for.
+
+    Raises:
+        InputError: There is no model to start from, its encoder is another, or z is too small.
+    """
+    if start_from is None:
+        raise InputError("nothing to erase: name the trained model with start_from")
+    other = load(start_from)
+    if other.attributes != model.attributes:
+        raise InputError(
+            f"the encoder stays as it is when z is erased, and {start_from} has the attributes "
+            f"{', '.join(other.attributes)}, not {', '.join(model.attributes)}"
+        )
+    parts = ("image_size", "z_dim", "u_channels", "width")
+    differs = [p for p in parts if getattr(other.config, p) != getattr(model.config, p)]
+    if differs:
+        raise InputError(
+            f"the encoder stays as it is when z is erased, and {start_from} has another "
+            f"{differs[0]}: {getattr(other.config, differs[0])}"
+        )
+    check_room(model.config.z_dim, len(model.attributes))
 
 
 def _described(data: AttributeDataset) -> dict[str, Any]:

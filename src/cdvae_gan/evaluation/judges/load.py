@@ -44,8 +44,8 @@ def load_judge(
     Raises:
         InputError: There is no such judge, it cannot be read, or what its logits mean is not known.
     """
-    folder = Path(os.fspath(source)).expanduser()
-    folder = shipped_judges().get(str(folder), folder)
+    # The bare name alone: ./celeba-cnn is a folder of the caller's.
+    folder = shipped_judges().get(os.fspath(source), Path(os.fspath(source)).expanduser())
     if saves_judge(folder):
         judge = load_saved(folder, device)
         judge = replace(judge, digest=digest_of(sorted(folder.glob("*.safetensors"))))
@@ -61,9 +61,17 @@ def load_judge(
 def standard_judges(
     attributes: Sequence[str], *, device: str | torch.device = "cpu"
 ) -> list[Judge]:
-    """The shipped judges that know all of some attributes; none for attributes of another kind."""
+    """The shipped judges that know all of some attributes, the best by their cards first.
+
+    None for attributes of another kind.
+    """
     found = [load_judge(name, device=device) for name in shipped_judges()]
-    return [judge for judge in found if set(attributes) <= set(judge.attributes)]
+    fitting = [judge for judge in found if set(attributes) <= set(judge.attributes)]
+    return sorted(fitting, key=_accuracy, reverse=True)
+
+
+def _accuracy(judge: Judge) -> float:
+    return sum(q.balanced_accuracy or 0.5 for q in judge.card.quality)
 
 
 def _judge_of(foreign: Foreign, attributes: Sequence[str] | None) -> Judge:
