@@ -17,7 +17,7 @@ from rich.console import Console
 from torch import Tensor
 
 import ablation
-from cdvae_gan import CDVAEGAN, InputError, ModelConfig
+from cdvae_gan import CDVAEGAN, InputError, ModelConfig, load
 from cdvae_gan.data import AttributeDataset, open_dataset
 from cdvae_gan.evaluation.judges import Card, Judge
 from cdvae_gan.evaluation.truth import true_flips
@@ -28,7 +28,7 @@ from cdvae_gan.training.callbacks import Collapse
 from study import models, translators
 from study.data import AVATARS, Study, Unseen
 from study.measure import balanced, drag, ratios
-from study.models import Directions, Model, hide_labels
+from study.models import Directions, Erased, Model, hide_labels
 from study.results import Run, Store, over_seeds, table
 from study.runs import run_all, time_left
 from study.task import Mark, Task, Trained
@@ -336,6 +336,18 @@ def test_a_killed_model_goes_on_from_its_checkpoint(
     assert resumed == [False, True]
     with pytest.raises(InputError, match="begun with other settings"):
         Model(lambda base: replace(base, r1=1.0)).train(task_of(data, tmp_path))
+
+
+def test_an_erased_variant_keeps_the_encoder_of_its_first_half(
+    data: AttributeDataset, tmp_path: Path
+) -> None:
+    trained = Erased(lambda base: base).train(task_of(data, tmp_path, steps=4))
+    first, second = load(tmp_path / "first" / "run"), load(tmp_path / "run")
+    assert torch.equal(second.encoder.to_a.weight, first.encoder.to_a.weight)
+    assert not torch.equal(second.encoder.to_z.weight, first.encoder.to_z.weight)
+    assert trained.config["erase"]
+    marks = [Mark.read(tmp_path / "first"), Mark.read(tmp_path)]
+    assert [m.steps for m in marks if m is not None] == [2, 2]
 
 
 # -- measuring -------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +34,7 @@ from cdvae_gan.training import Limits, TrainConfig, train
 from study.editing import Redrawing
 from study.task import Mark, Task, Trained, same_config
 
-__all__ = ["Directions", "LatentDirections", "Model", "hide_labels", "without_attributes"]
+__all__ = ["Directions", "Erased", "LatentDirections", "Model", "hide_labels", "without_attributes"]
 
 _BATCH = 256
 _NO_VALIDATION = 10**9
@@ -53,16 +54,39 @@ class Model:
         config = self.change(task.base)
         data = hide_labels(task.data, self.labelled, config.seed)
         model, pace = _trained(task, config, data)
-        return Trained(
-            editor=lambda detail: ModelEditor(model, detail),
-            detail=model.config.detail,
-            reconstruct=lambda x: abduct(model, x).drawing.location,
-            read=lambda x: model.posterior(x).a.base_dist.probs,
-            encode=lambda x: model.posterior(x).z.base_dist.loc,
-            config={**json.loads(config.to_json()), "labelled": self.labelled},
-            parameters=_parameters(model),
-            steps_per_second=pace,
-        )
+        told = {**json.loads(config.to_json()), "labelled": self.labelled}
+        return _evaluated(model, told, pace)
+
+
+@dataclass(frozen=True)
+class Erased:
+    """A CDVAE-GAN trained for half of the steps, and for the other half with its z erased."""
+
+    change: Callable[[TrainConfig], TrainConfig]
+
+    def train(self, task: Task) -> Trained:
+        """Train both halves, or go on."""
+        first = replace(task, folder=task.folder / "first", steps=max(1, task.steps // 2))
+        second = replace(task, steps=max(1, task.steps - first.steps))
+        first.folder.mkdir(exist_ok=True)
+        config = self.change(task.base)
+        _trained(first, config, task.data)
+        erased = replace(config, erase=True)
+        model, pace = _trained(second, erased, task.data, start_from=first.folder / "run")
+        return _evaluated(model, {**json.loads(erased.to_json()), "halves": 2}, pace)
+
+
+def _evaluated(model: CDVAEGAN, config: dict[str, Any], pace: float | None) -> Trained:
+    return Trained(
+        editor=lambda detail: ModelEditor(model, detail),
+        detail=model.config.detail,
+        reconstruct=lambda x: abduct(model, x).drawing.location,
+        read=lambda x: model.posterior(x).a.base_dist.probs,
+        encode=lambda x: model.posterior(x).z.base_dist.loc,
+        config=config,
+        parameters=_parameters(model),
+        steps_per_second=pace,
+    )
 
 
 @dataclass(frozen=True)
@@ -163,7 +187,7 @@ def without_attributes(data: AttributeDataset) -> AttributeDataset:
 
 
 def _trained(
-    task: Task, config: TrainConfig, data: AttributeDataset
+    task: Task, config: TrainConfig, data: AttributeDataset, start_from: Path | None = None
 ) -> tuple[CDVAEGAN, float | None]:
     """The model after the task's steps, however many sittings they take."""
     run = task.folder / "run"
@@ -182,6 +206,7 @@ def _trained(
             Limits(steps=task.steps),
             config,
             resume=start > 0,
+            start_from=None if start > 0 else start_from,
             precision=task.precision,
             validate_every=_NO_VALIDATION,
             console=task.console,

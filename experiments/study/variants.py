@@ -15,7 +15,7 @@ from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.objective import Weights
 from cdvae_gan.training import TrainConfig
 from cdvae_gan.training.config import Mixture
-from study.models import LatentDirections, Model
+from study.models import Erased, LatentDirections, Model
 from study.translators import ATTGAN, STARGAN, Translator
 
 __all__ = ["VARIANTS", "Variant", "choose", "photo_base"]
@@ -27,7 +27,7 @@ class Variant:
 
     name: str
     about: str
-    method: Model | LatentDirections | Translator
+    method: Model | Erased | LatentDirections | Translator
 
 
 def photo_base(seed: int = 0) -> TrainConfig:
@@ -190,6 +190,11 @@ VARIANTS = (
         "no-disentanglement",
         "base without the adversary on z",
         Model(lambda b: _weighing(b, disentanglement=0.0)),
+    ),
+    Variant(
+        "erased",
+        "base whose z is erased after half of the steps, E as it is for the other half",
+        Erased(lambda b: b),
     ),
     Variant(
         "no-adversarial",
