@@ -282,23 +282,22 @@ def _verdicts(cells: dict[str, _Cell], reference: str) -> str:
         found = _difference(cell, cells.get(reference))
         if found is None:
             continue
-        size = f"{abs(found.value):.3f} ({_interval(found)})"
         if found.low <= 0 <= found.high:
-            said.append(f"- **{part}**: no difference shown in the error ({_interval(found)}).")
-        elif found.value > 0:
-            said.append(f"- **{part}** lowers the error by {size}.")
+            what = ": no difference shown in the error"
         else:
-            said.append(f"- **{part}** raises the error by {size}.")
+            moves = "lowers" if found.value > 0 else "raises"
+            what = f" {moves} the error by {abs(found.value):.3f}"
+        said.append(f"- **{part}**{what} (difference {_signed(found)}).")
     return "\n".join(said)
 
 
-def _interval(found: Estimate) -> str:
-    return f"difference {found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+def _signed(found: Estimate) -> str:
+    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 def _against(cell: _Cell, reference: _Cell | None, itself: bool) -> str:
     found = None if itself else _difference(cell, reference)
-    return "–" if found is None else f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return "–" if found is None else _signed(found)
 
 
 def _difference(cell: _Cell, reference: _Cell | None) -> Estimate | None:

@@ -102,6 +102,15 @@ class CDVAEGAN(nn.Module):
         """H = W."""
         return self.config.image_size
 
+    @property
+    def deception(self) -> dict[str, float]:
+        """What share of edits judges were deceived by, by attribute; empty if no card says so.
+
+        Raises:
+            InputError: The card's figures are damaged.
+        """
+        return {} if self.card is None else self.card.deception
+
     def posterior(self, x: Tensor) -> Posterior:
         """q(z|x), q(a|x) and q(u|x) of images ``(B, 3, H, W)`` in [−1, 1]."""
         e = self.encoder(x)

@@ -69,7 +69,7 @@ def build(model: CDVAEGAN, name: str, folder: Path) -> Any:
         InputError: Gradio is missing.
     """
     gr = _gradio()
-    measured = {} if model.card is None else model.card.deception
+    measured = model.deception
     with gr.Blocks(
         title="Counterfactual photos", analytics_enabled=False, delete_cache=(_KEPT, _KEPT)
     ) as page:

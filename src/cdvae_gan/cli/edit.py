@@ -186,8 +186,7 @@ def _faces(texts: Sequence[str] | None) -> Literal["all", "largest"] | list[int]
 def _list(model: str, device: str, as_json: bool) -> None:
     """The attributes, with the share of edits that deceived judges."""
     network = open_model(model, device)
-    attributes = network.attributes
-    measured = {} if network.card is None else network.card.deception
+    attributes, measured = network.attributes, network.deception
     if as_json:
         print_json({"attributes": {name: measured.get(name) for name in attributes}})
         return

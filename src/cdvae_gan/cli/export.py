@@ -172,7 +172,7 @@ def _export_web(
             examples=[exporting.example(file) for file in pictures]
             or exporting.default_examples(network, align),
             align=align,
-            measured={} if network.card is None else network.card.deception,
+            measured=network.deception,
             card=_card(model),
         )
     if not quiet:

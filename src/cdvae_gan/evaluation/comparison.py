@@ -230,13 +230,16 @@ def _differences(first: Evaluation, other: Evaluation) -> dict[str, Table]:
     return found
 
 
-_SHOWN = {
-    "deception": (PUT_ON, TAKE_OFF, ALL),
-    "preservation": (KEPT, NET),
-    "minimality": (CHANGED,),
-    "truth": (RELATIVE,),
-}
-"""What the table of attributes holds."""
+_COLUMNS = (
+    ("put on", "deception", PUT_ON),
+    ("taken off", "deception", TAKE_OFF),
+    ("both", "deception", ALL),
+    ("others kept", "preservation", KEPT),
+    ("kept, net", "preservation", NET),
+    ("pixels changed", "minimality", CHANGED),
+    ("true error", "truth", RELATIVE),
+)
+"""Of the table of attributes: what is shown, table, column; where it was measured."""
 
 
 def _headline(found: Findings) -> list[tuple[str, str, str, str, int]]:
@@ -299,16 +302,7 @@ def in_short(part: Section, found: Comparison, other: int) -> None:
 def _by_attribute(part: Section, found: Comparison, other: int) -> None:
     gaps, names = found.differences[other - 1], found.evaluations[0].attributes
     deception, kept = gaps["deception"], gaps["preservation"]
-    columns: list[tuple[str, Table, str]] = [
-        ("put on", deception, PUT_ON),
-        ("taken off", deception, TAKE_OFF),
-        ("both", deception, ALL),
-        ("others kept", kept, KEPT),
-        ("kept, net", kept, NET),
-        ("pixels changed", gaps["minimality"], CHANGED),
-    ]
-    if "truth" in gaps:
-        columns.append(("true error", gaps["truth"], RELATIVE))
+    columns = [(name, gaps[table], c) for name, table, c in _COLUMNS if table in gaps]
     part.table(
         ["attribute", *(n for n, _, _ in columns)],
         [[a, *(_gap_cell(t[a, c]) for _, t, c in columns)] for a in (*names, MEAN)],
@@ -332,12 +326,11 @@ def _gap_cell(e: Estimate) -> Cell:
 
 def _doubts(found: Comparison) -> list[str]:
     cells = sum(
-        bool(e.n)
+        bool(row[column].n)
         for tables in found.differences
-        for name, columns in _SHOWN.items()
+        for _, name, column in _COLUMNS
         if name in tables
-        for _, row in tables[name].select_columns(columns)
-        for e in row.values()
+        for _, row in tables[name]
     )
     confidence = found.evaluations[0].settings["confidence"]
     doubts = [

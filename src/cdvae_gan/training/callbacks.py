@@ -25,7 +25,6 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.figures import grid
 from cdvae_gan.images import to_float, to_uint8
 from cdvae_gan.model import CDVAEGAN
-from cdvae_gan.networks.discriminator import Discriminator
 from cdvae_gan.objective import known_cross_entropy
 from cdvae_gan.training.module import TrainingModule
 
@@ -174,8 +173,7 @@ class Validation(Callback):
             return
         was_training = module.discriminator.training
         module.discriminator.eval()
-        model = module.average
-        figures = self.measure(model, module.discriminator)
+        figures = self.measure(module)
         module.discriminator.train(was_training)
         self.contrast = max(self.contrast, figures["val/contrast"])
         if figures["val/contrast"] < _COLLAPSED * self.contrast:
@@ -189,14 +187,14 @@ class Validation(Callback):
             lines.write(json.dumps({"step": trainer.global_step, **figures}) + "\n")
         if figures["val/score"] > self.best:
             self.best = figures["val/score"]
-            model.save(self.folder / "best")
-        model.save(self.folder / "model")
-        picture = pictures(model, self.images[:8].to(module.device))
+            module.average.save(self.folder / "best")
+        module.average.save(self.folder / "model")
+        picture = pictures(module.average, self.images[:8].to(module.device))
         picture.save(self.folder / "pictures" / f"step_{trainer.global_step:07d}.png")
 
-    def measure(self, model: CDVAEGAN, d: Discriminator) -> dict[str, float]:
+    def measure(self, module: TrainingModule) -> dict[str, float]:
         """The figures, as logged."""
-        device = model.prior.device
+        model, d = module.average, module.discriminator
         sums: dict[str, list[float]] = {}
 
         def note(name: str, value: Tensor) -> None:
@@ -204,8 +202,8 @@ class Validation(Callback):
 
         k = len(model.attributes)
         for start in range(0, len(self.images), 64):
-            x = self.images[start : start + 64].to(device)
-            labels = self.labels[start : start + 64].to(device)
+            x = self.images[start : start + 64].to(module.device)
+            labels = self.labels[start : start + 64].to(module.device)
             found = abduct(model, x)
             location = found.drawing.location
             note("reconstruction_l1", (location - x).abs().mean() / 2)
@@ -213,8 +211,8 @@ class Validation(Callback):
             logits = torch.special.logit(found.probabilities, eps=1e-6)
             note("attribute_cross_entropy", known_cross_entropy(logits, labels))
             before = d(x).attributes > 0
-            which = torch.arange(start, start + len(x), device=device) % k
-            rows = torch.arange(len(x), device=device)
+            which = torch.arange(start, start + len(x), device=module.device) % k
+            rows = torch.arange(len(x), device=module.device)
             flipped = found.a.clone()
             flipped[rows, which] = 1 - flipped[rows, which]
             drawn, mask = predict(model, x, found, flipped, model.config.detail)
