@@ -90,6 +90,14 @@ def test_the_frozen_network_is_in_no_checkpoint_and_learns_nothing() -> None:
     assert not any(n.startswith("mix_") for n in trained)
 
 
+def test_the_mixing_of_features_learns_where_it_is_asked_to() -> None:
+    d = ProjectedDiscriminator(K, channels=16, learned_mixing=True)
+    sum(r.mean() for r in d(torch.randn(2, 3, 32, 32)).realness).backward()
+    mixing = [p for n, p in d.named_parameters() if n.startswith("mix_")]
+    assert len(mixing) == 8
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in mixing)
+
+
 def test_the_frozen_network_is_the_published_one() -> None:
     """Same features as an independent implementation that loads the same weights."""
     reference = pytest.importorskip("efficientnet_lite_pytorch")

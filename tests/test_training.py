@@ -101,6 +101,37 @@ def test_interventions_respect_exclusive_attributes() -> None:
     assert (drawn.a[:, 0] + drawn.a[:, 1]).max() <= 1
 
 
+def test_half_of_the_images_keep_their_colours() -> None:
+    torch.manual_seed(0)
+    grey = torch.full((400, 3, 8, 8), 0.25)
+    kept = (Augmentation.draw(400)(grey) - grey).abs().amax(dim=(1, 2, 3)) < 1e-6
+    assert 0.4 < kept.float().mean() < 0.6
+
+
+def test_numbers_are_set_by_name_and_checked() -> None:
+    config = TrainConfig().changed(
+        ["learning_rate_d=7e-4", "weights.edit = 2", "batch_size=16", "mirror=false", "scale=none"]
+    )
+    assert (config.learning_rate_d, config.weights.edit, config.batch_size) == (7e-4, 2.0, 16)
+    assert (config.mirror, config.scale, config.weights.mask) == (False, None, 0.3)
+    assert TrainConfig().changed(["discriminator=plain"]).discriminator == "plain"
+
+    def refused(said: str, setting: str) -> None:
+        with pytest.raises(InputError, match=said):
+            TrainConfig().changed([setting])
+
+    refused("name=value", "emphasis")
+    refused("no setting 'learning_rat': did you mean 'learning_rate'", "learning_rat=1")
+    refused("no setting 'edits'", "weights.edits=1")
+    refused("weights has parts", "weights=1")
+    refused("ema has no part 'x'", "ema.x=1")
+    refused("ema is a number", "ema=much")
+    refused("width is a whole number", "width=48.5")
+    refused("mirror is true or false", "mirror=1")
+    refused("no gan_loss 'wasserstein'", "gan_loss=wasserstein")
+    refused("batch size must be at least 8", "batch_size=2")
+
+
 def test_an_augmentation_does_the_same_to_real_and_drawn_images() -> None:
     augmentation = Augmentation.draw(4)
     x = torch.rand(4, 3, 32, 32) * 2 - 1

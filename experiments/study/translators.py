@@ -302,7 +302,7 @@ class Translator:
             taken = state.step - start
             mark = Mark(state.step, taken / (time.monotonic() - began) if taken else None)
             mark.write(task.folder)
-        generator, critic = state.generator.eval(), state.critic.eval()
+        generator, critic = state.generator.cpu().eval(), state.critic.cpu().eval()
 
         def read(x: Tensor) -> Tensor:
             verdict: Verdict = critic(x)
@@ -341,9 +341,10 @@ class _State:
             "steps": task.steps,
         }
         torch.manual_seed(base.seed)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         kind = {"AttGAN": AttGANGenerator, "StarGAN": StarGANGenerator}[self.recipe.name]
-        self.generator: Generator = kind(size, k, base.width)
-        self.critic = PlainDiscriminator(size, k, base.width)
+        self.generator: Generator = kind(size, k, base.width).to(self.device)
+        self.critic = PlainDiscriminator(size, k, base.width).to(self.device)
         self.of_generator, self.of_critic = (
             Adam(m.parameters(), self.rate, betas=(0.5, 0.999))
             for m in (self.generator, self.critic)
@@ -385,7 +386,7 @@ def _train(state: _State, task: Task) -> None:
             torch.manual_seed(seed_step(base.seed, state.step, 0, 1))
             _set_rate(state, task.steps)
             for _ in range(_CRITIC_STEPS):
-                x, a = next(batches)
+                x, a = (part.to(state.device) for part in next(batches))
                 _critic_step(state, x, a)
             _generator_step(state, x, a)
             state.step += 1
@@ -420,7 +421,7 @@ def _critic_step(state: _State, x: Tensor, a: Tensor) -> None:
     critic = state.critic
     with torch.no_grad():
         fake = state.generator(x, _of_others(a))
-    share = torch.rand(len(x), 1, 1, 1)
+    share = torch.rand(len(x), 1, 1, 1, device=x.device)
     penalty = gradient_penalty(lambda i: critic(i).realness[0], x, fake, share)
     loss = critic_loss(state.recipe, critic(x), critic(fake), a, penalty)
     _descend(state.of_critic, loss, state.step)
@@ -436,7 +437,7 @@ def _generator_step(state: _State, x: Tensor, a: Tensor) -> None:
 
 
 def _of_others(a: Tensor) -> Tensor:
-    return a[torch.randperm(len(a))]
+    return a[torch.randperm(len(a), device=a.device)]
 
 
 def _descend(optimizer: Adam, loss: Tensor, step: int) -> None:

@@ -97,6 +97,15 @@ def train(
         int | None, typer.Option(help="Images a step and device. Default: 64.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Default: 0.")] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Another number of the training, such as weights.edit=2; see TrainConfig. May be "
+            "given several times.",
+        ),
+    ] = None,
     precision: Annotated[
         PrecisionName, typer.Option(help="auto takes bf16 where a quick probe finds it faster.")
     ] = PrecisionName.auto,
@@ -150,6 +159,7 @@ def train(
             "--seed": seed,
             "--start-from": start_from,
             "--erase": erase or None,
+            "--set": setting,
         }
         names, size = _as_begun(out, names, size, fixed)
     if size is not None and size not in _SIZES:
@@ -179,7 +189,7 @@ def train(
         seed=0 if seed is None else seed,
         batch_size=64 if batch_size is None else batch_size,
     )
-    config = replace(config, erase=erase)
+    config = replace(config.changed(setting or ()), erase=erase)
     _train(
         data,
         out,

@@ -99,22 +99,28 @@ class PlainDiscriminator(Discriminator):
 class ProjectedDiscriminator(Discriminator):
     """A discriminator in the features of a frozen ImageNet network (Sauer et al. 2021).
 
-    Features at four scales are mixed by fixed random convolutions, across channels and across
-    scales, and judged by a small spectrally normed head each. C is a small network with dropout on
-    the same features.
+    Features at four scales are mixed by random convolutions, across channels and across scales, and
+    judged by a small spectrally normed head each. C is a small network with dropout on the same
+    features.
 
     Args:
         n_attributes: K.
         branches: See :class:`Discriminator`.
         input_size: Images are resized to this before the frozen network; a multiple of 32.
         channels: Channels of the mixed features.
+        learned_mixing: Whether the convolutions that mix learn too, or stay as they were drawn.
 
     Raises:
         InputError: Where the frozen network's weights are not installed.
     """
 
     def __init__(
-        self, n_attributes: int, branches: bool = True, input_size: int = 96, channels: int = 64
+        self,
+        n_attributes: int,
+        branches: bool = True,
+        input_size: int = 96,
+        channels: int = 64,
+        learned_mixing: bool = False,
     ) -> None:
         super().__init__(n_attributes, branches)
         self.input_size = input_size
@@ -128,7 +134,7 @@ class ProjectedDiscriminator(Discriminator):
         generator = torch.Generator().manual_seed(0)
         for mix in (*self.mix_channels, *self.mix_scales):
             nn.init.kaiming_normal_(mix.weight, a=1.0, generator=generator)
-            mix.requires_grad_(False)
+            mix.requires_grad_(learned_mixing)
         self.heads = nn.ModuleList(
             _head(channels, self.realness_channels, halvings) for halvings in (2, 1, 0, 0)
         )

@@ -218,7 +218,8 @@ class Validation(Callback):
             drawn, mask = predict(model, x, found, flipped, model.config.detail)
             after = d(drawn).attributes > 0
             note("flips_read", (after[rows, which] == (flipped[rows, which] > 0.5)).float().mean())
-            others = torch.ones_like(before).index_put((rows, which), torch.tensor(False))
+            others = torch.ones_like(before)
+            others[rows, which] = False
             note("others_kept", (after == before)[others].float().mean())
             note("edit_l1", (drawn - x).abs().mean() / 2)
             note("mask", mask.mean())

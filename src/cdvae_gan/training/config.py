@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_args, get_type_hints
 
-from cdvae_gan.errors import InputError
+from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.objective import GanLoss, Weights
 
 __all__ = ["DiscriminatorKind", "Mixture", "Preset", "TrainConfig"]
@@ -56,6 +57,10 @@ class TrainConfig:
     discriminator: DiscriminatorKind = "projected"
     discriminator_size: int = 96
     """Side of the images that the projected discriminator's frozen network sees"""
+    discriminator_channels: int = 64
+    """Width of the projected discriminator; it is not kept, so what it costs is training alone"""
+    learned_mixing: bool = False
+    """Whether its mixing of features is learned, and not the random one that it starts with"""
     gan_loss: GanLoss = "hinge"
     r1: float = 0.0
     """Weight of the gradient penalty on real images; taken every 16 steps, 16 times as strong"""
@@ -117,6 +122,24 @@ class TrainConfig:
             batch_size=batch_size,
         )
 
+    def changed(self, settings: Iterable[str]) -> TrainConfig:
+        """The same with other values of some fields.
+
+        Args:
+            settings: Each ``name=value``; what lies in another dataclass is named with a point:
+                ``weights.edit=2``.
+
+        Raises:
+            InputError: For a field that does not exist, or a value that it cannot have.
+        """
+        config = self
+        for setting in settings:
+            name, given, value = setting.partition("=")
+            if not given:
+                raise InputError(f"a setting is written name=value, not {setting!r}")
+            config = _with(config, name.strip(), value.strip())
+        return config
+
     def to_json(self) -> str:
         """As text; :meth:`from_json` reads it back."""
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -138,3 +161,41 @@ class TrainConfig:
             return cls(**values)
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InputError("the run's training configuration is not readable") from None
+
+
+def _with(owner: Any, name: str, text: str) -> Any:
+    """A dataclass with another value of one field."""
+    first, _, rest = name.partition(".")
+    names = [f.name for f in fields(owner) if f.name != "preset"]
+    if first not in names:
+        raise unknown_name("setting", first, names)
+    now = getattr(owner, first)
+    if is_dataclass(now):
+        if not rest:
+            inside = ", ".join(f"{first}.{f.name}" for f in fields(now))
+            raise InputError(f"{first} has parts: set one of {inside}")
+        return replace(owner, **{first: _with(now, rest, text)})
+    if rest:
+        raise InputError(f"{first} has no part {rest!r}")
+    return replace(owner, **{first: _parsed(text, get_type_hints(type(owner))[first], first)})
+
+
+def _parsed(text: str, kind: Any, name: str) -> Any:
+    """Text as a value of a field's type."""
+    words = [w for w in get_args(kind) if isinstance(w, str)]
+    if words:
+        if text not in words:
+            raise unknown_name(name, text, words)
+        return text
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise InputError(f"{name} is true or false, not {text!r}")
+        return text == "true"
+    if type(None) in get_args(kind) and text == "none":
+        return None
+    number = int if kind is int else float
+    try:
+        return number(text)
+    except ValueError:
+        what = "a whole number" if number is int else "a number"
+        raise InputError(f"{name} is {what}, not {text!r}") from None

@@ -396,7 +396,13 @@ def _discriminator(config: TrainConfig, image_size: int, n_attributes: int) -> D
     branches = config.weights.branch > 0
     if config.discriminator == "plain":
         return PlainDiscriminator(image_size, n_attributes, config.width, branches)
-    return ProjectedDiscriminator(n_attributes, branches, config.discriminator_size)
+    return ProjectedDiscriminator(
+        n_attributes,
+        branches,
+        config.discriminator_size,
+        config.discriminator_channels,
+        config.learned_mixing,
+    )
 
 
 def _unconditional(verdict: Verdict) -> list[Tensor]:

@@ -73,7 +73,12 @@ def boosting_scores(state: Mapping[str, Tensor], attributes: int) -> Scores:
         Forest(*(state[f"{k}.{part}"] for part in Forest._fields)) for k in range(attributes)
     ]
     project = _projection(state)
-    return lambda images: torch.stack([f(project(images)) for f in forests], dim=1)
+
+    def scores(images: Tensor) -> Tensor:
+        features = project(images).double()
+        return torch.stack([forest(features) for forest in forests], dim=1)
+
+    return scores
 
 
 def fit_svm(dataset: AttributeDataset, *, seed: int, components: int, report: Report) -> State:
