@@ -202,7 +202,8 @@ def faces(celeba: str | Path, model: str | None = None, seed: int = 0) -> Suite:
         size=64,
         judging=JudgeTraining(epochs=4),
         limits=Limits(seconds=5400),
-        seconds=(900, 5400, 3600),
+        evaluated=500,
+        seconds=(900, 5400, 1200),
     )
     config = TrainConfig.from_preset("default", seed=seed)
     return Suite("faces", "Faces", scale, config, FACES, model, ("Male", "Young"))
