@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 import cdvae_gan
 from card_tables import figures_of, file_digest
 from cdvae_gan import CDVAEGAN
+from cdvae_gan.auditing import audit
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.evaluation.edits import ModelEditor
 from cdvae_gan.evaluation.judges import load_judge, shipped_judges, standard_judges
@@ -253,6 +254,17 @@ def test_a_shipped_judge_says_what_it_may_be_used_for_and_how_good_it_is(name: s
 def test_a_shipped_judge_reads_the_portrait(name: str, portrait: torch.Tensor) -> None:
     judge = load_judge(name).select(["Smiling", "Mouth_Slightly_Open", "Bald"])
     assert judge.read(to_uint8(portrait))[0].tolist() == [True, True, False]
+
+
+def test_an_audit_asks_the_shipped_judges_where_none_is_named(portrait: torch.Tensor) -> None:
+    def brightness(x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=(1, 2, 3))
+
+    common = {"interventions": ["Smiling"], "task": "regression", "resamples": 20, "seed": 0}
+    found = audit(brightness, portrait, **common)  # type: ignore[arg-type]
+    assert set(found.settings["judges"]) == set(shipped_judges())
+    none = audit(brightness, portrait, judges=(), **common)  # type: ignore[arg-type]
+    assert none.settings["judges"] == {}
 
 
 def test_a_folder_of_ones_own_is_not_taken_for_a_shipped_judge(
