@@ -34,7 +34,6 @@ def between(first: CDVAEGAN, second: CDVAEGAN, share: float) -> CDVAEGAN:
         raise InputError(f"--share must lie in [0, 1], not {share}")
     model = CDVAEGAN(first.config).eval()
     one, other = first.state_dict(), second.state_dict()
-
     model.load_state_dict({name: _mean(value, other[name], share) for name, value in one.items()})
     return model
 

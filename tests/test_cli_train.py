@@ -118,6 +118,22 @@ def test_a_run_is_trained_used_and_gone_on_with(cli: Cli, here: Path) -> None:
         assert said in cli.refused(*words)
 
 
+def test_numbers_are_set_by_name_and_wrong_ones_refused_before_images_are_decoded(
+    cli: Cli, here: Path
+) -> None:
+    train(cli, *NEW, "--steps", 1, "--set", "weights.edit=2", "--set", "learning_rate_d=1e-3")
+    config = json.loads((here / "run" / "config.json").read_text())
+    assert (config["weights"]["edit"], config["learning_rate_d"]) == (2.0, 1e-3)
+    assert "--set cannot be changed" in cli.refused(
+        *("train", AVATARS, "--out", "run", "--steps", 2, "--resume", "--set", "ema=0.9")
+    )
+    nowhere = ("train", "nowhere", "--out", "other", "--steps", 1)
+    assert "no setting 'weight'" in cli.refused(*nowhere, "--set", "weight=1")
+    erasing = ("train", AVATARS, "--size", 32, "--out", "other", "--steps", 1)
+    assert "nothing to erase" in cli.refused(*erasing, "--set", "erase=true")
+    assert not (here / "other").exists()
+
+
 def test_ctrl_c_keeps_what_was_learned_and_exits_with_130(
     cli: Cli, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

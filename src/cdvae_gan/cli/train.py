@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -172,8 +171,14 @@ def train(
     from cdvae_gan.training import TrainConfig
     from cdvae_gan.training.loggers import DEFAULT_LOGGERS, check_loggers
 
+    # What is wrong with these is said before images are decoded.
     loggers = DEFAULT_LOGGERS if logger is None else parse_names(logger) or ()
-    check_loggers(loggers)  # before images are decoded
+    check_loggers(loggers)
+    config = TrainConfig.from_preset(
+        "paper" if preset is PresetName.paper else "default",
+        seed=0 if seed is None else seed,
+        batch_size=64 if batch_size is None else batch_size,
+    ).changed([*(setting or ()), *(["erase=true"] if erase else [])])
     main_process = os.environ.get("LOCAL_RANK", "0") == "0"
     console = Console(stderr=as_json, quiet=not main_process)
     data = open_dataset(
@@ -184,12 +189,6 @@ def train(
         skip_bad=skip_bad,
         progress=console.is_terminal and main_process,
     )
-    config = TrainConfig.from_preset(
-        "paper" if preset is PresetName.paper else "default",
-        seed=0 if seed is None else seed,
-        batch_size=64 if batch_size is None else batch_size,
-    )
-    config = replace(config.changed(setting or ()), erase=erase)
     _train(
         data,
         out,

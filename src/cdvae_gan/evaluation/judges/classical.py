@@ -75,7 +75,7 @@ def boosting_scores(state: Mapping[str, Tensor], attributes: int) -> Scores:
     project = _projection(state)
 
     def scores(images: Tensor) -> Tensor:
-        features = project(images).double()
+        features = project(images)
         return torch.stack([forest(features) for forest in forests], dim=1)
 
     return scores
