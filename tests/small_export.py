@@ -17,8 +17,16 @@ NAMES = ("Smile", "Glasses", "Black", "Blond")
 @lru_cache(maxsize=1)
 def small_model() -> CDVAEGAN:
     torch.manual_seed(0)
-    exclusive = (("Black", "Blond"),)
-    config = ModelConfig(NAMES, image_size=32, z_dim=8, width=8, exclusive=exclusive, detail=0.9)
+    config = ModelConfig(
+        NAMES,
+        image_size=32,
+        z_dim=8,
+        width=8,
+        exclusive=(("Black", "Blond"),),
+        alternatives=(("Black", "Blond"),),
+        detail=0.9,
+        reach=((1.5, 0.75), (2.0, 1.25), (0.75, 1.5), (1.25, 2.0)),
+    )
     return CDVAEGAN(config).eval()
 
 

@@ -15,19 +15,26 @@ from PIL import Image
 
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
 from cdvae_gan.action import FLIP, LEAVE, present
-from cdvae_gan.counterfactual import abduct, act, parse_do, transport
+from cdvae_gan.counterfactual import abduct, act, parse_do, predict, transport
 from cdvae_gan.images import to_float
 from cdvae_gan.networks.decoder import Drawing
 
 NAMES = ("Smile", "Glasses", "Black", "Blond")
 EXCLUSIVE = (("Black", "Blond"),)
+CONFIG = ModelConfig(NAMES, image_size=32, z_dim=8, width=8, exclusive=EXCLUSIVE)
+HAIR = ("Bald", "Black", "Blond", "Brown")
+COLOURS = ModelConfig(
+    HAIR,
+    prior=(0.1, 0.3, 0.1, 0.2),
+    exclusive=(HAIR,),
+    alternatives=(("Black", "Blond", "Brown"), ("Bald", "Black", "Blond", "Brown")),
+)
 
 
 @pytest.fixture(scope="module")
 def model() -> CDVAEGAN:
     torch.manual_seed(0)
-    config = ModelConfig(NAMES, image_size=32, z_dim=8, width=8, exclusive=EXCLUSIVE)
-    return CDVAEGAN(config).eval()
+    return CDVAEGAN(CONFIG).eval()
 
 
 @pytest.fixture
@@ -145,25 +152,73 @@ def test_a_faint_difference_opens_the_mask_a_little_and_the_gate_hardly() -> Non
 
 def test_flips_and_values_and_strengths_act_on_their_own_attribute_only() -> None:
     a = torch.tensor([[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
-    assert act(a, {"Smile": "flip"}, NAMES).a[:, 0].tolist() == [1, 0]
-    assert act(a, {"Glasses": 0}, NAMES).a[:, 1].tolist() == [0, 0]
-    assert act(a, {"Glasses": 0.25}, NAMES).a[:, 1].tolist() == [0.25, 0.25]
-    half = act(a, {"Smile": "flip"}, NAMES, strength=0.5).a
+    assert act(a, {"Smile": "flip"}, CONFIG).a[:, 0].tolist() == [1, 0]
+    assert act(a, {"Glasses": 0}, CONFIG).a[:, 1].tolist() == [0, 0]
+    assert act(a, {"Glasses": 0.25}, CONFIG).a[:, 1].tolist() == [0.25, 0.25]
+    half = act(a, {"Smile": "flip"}, CONFIG, strength=0.5).a
     assert half[:, 0].tolist() == [0.5, 0.5]
     assert torch.equal(half[:, 1:], a[:, 1:])
 
 
 def test_an_exclusive_attribute_gives_way_and_that_is_reported() -> None:
     a = torch.tensor([[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    action = act(a, {"Blond": 1}, NAMES, EXCLUSIVE)
+    action = act(a, {"Blond": 1}, CONFIG)
     assert action.a[:, 2:].tolist() == [[0, 1], [0, 1]]
     assert action.resolved == ("Black gives way to Blond in 1 of 2 images",)
-    assert act(a, {"Black": 0}, NAMES, EXCLUSIVE).resolved == ()
+    assert act(a, {"Black": 0}, CONFIG).resolved == ()
+
+
+def test_in_the_place_of_what_goes_comes_the_likeliest_alternative() -> None:
+    a = torch.tensor([[0.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1]])
+    seen = torch.tensor([[0.9, 1, 0.2, 0.1], [0, 1, 0.1, 0.2], [0, 0, 1, 0.3], [0, 1, 0.5, 1]])
+    action = act(a, {"Black": 0}, COLOURS, seen)
+    assert action.a.tolist() == [
+        [0, 0, 1, 0],  # not bald, which is no colour
+        [0, 0, 0, 1],
+        [0, 0, 1, 0],  # was not black
+        [0, 0, 0, 1],  # is brown already
+    ]
+    assert action.resolved == (
+        "Blond takes the place of Black in 1 of 4 images",
+        "Brown takes the place of Black in 1 of 4 images",
+    )
+    assert act(a[:1], {"Black": 0}, COLOURS).a.tolist() == [[0, 0, 0, 1]], "the most frequent"
+
+
+def test_an_alternative_comes_by_as_much_as_the_other_goes() -> None:
+    a = torch.tensor([[0.0, 1.0, 0.0, 0.0]])
+    assert act(a, {"Black": 0.75}, COLOURS).a.tolist() == [[0, 0.75, 0, 0.25]]
+    assert act(a, {"Black": 0}, COLOURS, strength=0.5).a.tolist() == [[0, 0.5, 0, 0.5]]
+    assert act(a, {"Black": "flip"}, COLOURS).a.tolist() == [[0, 0, 0, 1]]
+
+
+def test_what_an_intervention_says_of_alternatives_stands() -> None:
+    a = torch.tensor([[0.0, 1.0, 0.0, 0.0]])
+    assert act(a, {"Black": 0, "Brown": 0}, COLOURS).a.tolist() == [[0, 0, 1, 0]]
+    assert act(a, {"Black": 0, "Blond": 0, "Brown": 0}, COLOURS).a.tolist() == [[0, 0, 0, 0]]
+    assert act(a, {"Black": 0, "Blond": 1}, COLOURS).a.tolist() == [[0, 0, 1, 0]]
+    assert act(a, {"Black": 0, "Bald": 1}, COLOURS).a.tolist() == [[1, 0, 0, 0]]
+
+
+def test_a_counterfactual_is_drawn_as_far_as_the_model_reaches(x: torch.Tensor) -> None:
+    torch.manual_seed(0)
+    near = CDVAEGAN(CONFIG).eval()
+    far = CDVAEGAN(replace(CONFIG, reach=((2.0, 0.5), *((1.0, 1.0),) * 3))).eval()
+    far.load_state_dict(near.state_dict())
+    a = torch.zeros(5, 4)
+    asked = act(a, {"Smile": 1}, CONFIG).a
+    for before, after, reach in ((a, asked, 2.0), (asked, a, 0.5)):
+        found = abduct(near, x)._replace(a=before)
+        found = found._replace(drawing=near.decoder(found.z, before, found.u))
+        moved, _ = predict(far, x, found, after, 1.0)
+        there = near.decoder(found.z, before + reach * (after - before), found.u)
+        expected = transport(x, found.drawing, there, 1.0).image.clamp(-1, 1)
+        assert torch.equal(moved, expected)
 
 
 def test_two_exclusive_attributes_cannot_both_be_asked_for() -> None:
     with pytest.raises(InputError, match="Black and Blond exclude each other"):
-        act(torch.zeros(1, 4), {"Black": 1, "Blond": 1}, NAMES, EXCLUSIVE)
+        act(torch.zeros(1, 4), {"Black": 1, "Blond": 1}, CONFIG)
 
 
 @pytest.mark.parametrize(

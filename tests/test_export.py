@@ -117,6 +117,15 @@ def test_exclusive_attributes_give_way_inside_the_file(
     assert sessions[precision].run(**half)["asked"].tolist() == [[0, 0, 0.75, 0.25]]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_alternatives_take_the_place_inside_the_file(
+    sessions: dict[str, Session], precision: str
+) -> None:
+    dark = [0.0, 0.0, 1.0, 0.0]
+    found = sessions[precision].run(**ask(images(1), [LEAVE, LEAVE, 0, LEAVE], labels=dark))
+    assert found["asked"].tolist() == [[0, 0, 0, 1]]
+
+
 def test_every_image_of_a_batch_has_its_own_intervention(sessions: dict[str, Session]) -> None:
     together = {k: np.repeat(v, 2, axis=0) for k, v in ask(images(1), NOTHING).items()}
     together["do"][1] = [FLIP, LEAVE, LEAVE, LEAVE]

@@ -86,7 +86,7 @@ grid(
 
 # %%
 do = {"Eyeglasses": 1}
-action = act(found.a, do, model.attributes, model.config.exclusive)
+action = act(found.a, do, model.config, found.probabilities)
 changed = (action.a != found.a)[0]
 [name for name, c in zip(model.attributes, changed, strict=True) if c]
 

@@ -9,14 +9,15 @@ With G(x, a) what the method draws of x with attributes a, and â what it reads 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from cdvae_gan.action import LEAVE, exclusions, present
+from cdvae_gan.action import LEAVE, Rules, present, rules
 from cdvae_gan.config import ModelConfig
 from cdvae_gan.counterfactual import act_by_code
+from cdvae_gan.data import AttributeDataset
 from cdvae_gan.evaluation.edits import setting
 
 __all__ = ["Redrawing"]
@@ -26,8 +27,7 @@ class Redrawing:
     """An editor; see `cdvae_gan.evaluation.edits`.
 
     Args:
-        attributes: The K names.
-        exclusive: Groups of names of which at most one is 1.
+        data: Its attributes, and what an intervention on them entails.
         read: From x to P(a_k = 1 | x), ``(B, K)``.
         redraw: From x, â and a′ to G(x, a′).
         detail: κ.
@@ -35,14 +35,14 @@ class Redrawing:
 
     def __init__(
         self,
-        attributes: Sequence[str],
-        exclusive: Sequence[Sequence[str]],
+        data: AttributeDataset,
         read: Callable[[Tensor], Tensor],
         redraw: Callable[[Tensor, Tensor, Tensor], Tensor],
         detail: float,
     ) -> None:
-        self.attributes = tuple(attributes)
-        self.rules = torch.from_numpy(exclusions(attributes, exclusive))
+        self.attributes = data.attributes
+        tables = rules(data.attributes, data.exclusive, data.alternatives)
+        self.rules = Rules(*(torch.from_numpy(table) for table in tables))
         self.read = read
         self.redraw = redraw
         self.detail = detail
@@ -56,7 +56,7 @@ class Redrawing:
         if attribute is not None and target is not None:
             code = setting(attribute, target, self.attributes)
         there = present(read, code, ModelConfig.certainty).float()
-        asked = act_by_code(there, code, self.rules, strength)
+        asked = act_by_code(there, read, code, self.rules, strength)
         drawn = self.redraw(x, there, asked)
         if not self.detail:
             return drawn.clamp(-1, 1)

@@ -101,9 +101,7 @@ class LatentDirections:
         model, pace = _trained(task, config, without_attributes(task.data))
         found = Directions.fit(model, task.data.split("train"))
         return Trained(
-            editor=lambda detail: Redrawing(
-                task.data.attributes, task.data.exclusive, found.read, found.redraw, detail
-            ),
+            editor=lambda detail: Redrawing(task.data, found.read, found.redraw, detail),
             detail=0.0,
             reconstruct=lambda x: abduct(model, x).drawing.location,
             read=found.read,
@@ -183,7 +181,9 @@ def hide_labels(data: AttributeDataset, share: float, seed: int) -> AttributeDat
 def without_attributes(data: AttributeDataset) -> AttributeDataset:
     """The same images with one attribute that says nothing."""
     labels = np.zeros((len(data), 1), dtype=np.int8)
-    return replace(data, attributes=("Nothing",), labels=labels, exclusive=(), draw=None)
+    return replace(
+        data, attributes=("Nothing",), labels=labels, exclusive=(), alternatives=(), draw=None
+    )
 
 
 def _trained(

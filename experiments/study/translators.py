@@ -314,7 +314,7 @@ class Translator:
 
         data = task.data
         return Trained(
-            editor=lambda detail: Redrawing(data.attributes, data.exclusive, read, redraw, detail),
+            editor=lambda detail: Redrawing(data, read, redraw, detail),
             detail=0.0,
             reconstruct=lambda x: generator(x, (read(x) > 0.5).float()),
             read=read,

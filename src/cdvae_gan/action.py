@@ -2,13 +2,16 @@
 
     code of attribute k    s in [0, 1]: a_k becomes s      LEAVE: stays      FLIP: becomes 1 − a_k
 
+What is switched on switches off what excludes it; in the place of what is switched off, where there
+are alternatives to it, comes the likeliest of them.
+
 Nothing here needs torch: what reads an exported model shares it with the model itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +25,15 @@ __all__ = [
     "FLIP",
     "LEAVE",
     "Do",
+    "Rules",
     "Values",
     "checked",
     "codes",
-    "exclusions",
     "kappa",
     "label_table",
     "parse_do",
     "present",
+    "rules",
     "sentences",
 ]
 
@@ -42,6 +46,15 @@ Numbers = TypeVar("Numbers", "Tensor", "NDArray[Any]")
 
 LEAVE = -1.0
 FLIP = 2.0
+
+
+class Rules(NamedTuple, Generic[Numbers]):
+    """What an intervention entails besides what it says."""
+
+    yields: Numbers
+    """``(K, K)``: 1 at (j, k) where switching k on switches j off"""
+    replaces: Numbers
+    """``(K, K)``: 1 at (j, k) where j may take the place of k when that is switched off"""
 
 
 def parse_do(texts: Iterable[str], attributes: Sequence[str]) -> Values:
@@ -130,39 +143,59 @@ def present(probabilities: Numbers, code: Numbers, certainty: float) -> Numbers:
     return (told & (probabilities > threshold)) | (~told & (probabilities > 0.5))
 
 
-def exclusions(
-    attributes: Sequence[str], exclusive: Sequence[Sequence[str]]
-) -> NDArray[np.float32]:
-    """``(K, K)``: 1 at (j, k) where switching k on switches j off."""
-    table = np.zeros((len(attributes), len(attributes)), np.float32)
-    for k, name in enumerate(attributes):
-        for other in _excluded_by(name, exclusive, attributes):
-            table[attributes.index(other), k] = 1
-    return table
+def rules(
+    attributes: Sequence[str],
+    exclusive: Sequence[Sequence[str]] = (),
+    alternatives: Sequence[Sequence[str]] = (),
+) -> Rules[NDArray[Any]]:
+    """The rules as tables.
+
+    Args:
+        attributes: The K names.
+        exclusive: Groups of names of which at most one is 1.
+        alternatives: A name, and those of which one takes its place when it is switched off.
+    """
+    yields, replaces = np.zeros((2, len(attributes), len(attributes)), np.float32)
+    for group in exclusive:
+        for name in group:
+            for other in group:
+                if other != name:
+                    yields[attributes.index(other), attributes.index(name)] = 1
+    for name, *others in alternatives:
+        for other in others:
+            replaces[attributes.index(other), attributes.index(name)] = 1
+    return Rules(yields, replaces)
 
 
 def sentences(
     a: NDArray[np.float32],
+    asked: NDArray[np.float32],
     values: Values,
     attributes: Sequence[str],
-    exclusive: Sequence[Sequence[str]],
+    known: Rules[NDArray[Any]],
 ) -> tuple[str, ...]:
-    """What an intervention switches off besides what it says, in words.
+    """What an intervention changes besides what it says, in words.
 
     Args:
         a: ``(B, K)`` in {0, 1}: before the intervention.
+        asked: ``(B, K)`` in [0, 1]: after it.
         values: The intervention.
         attributes: The K names.
-        exclusive: Groups of names of which at most one is 1.
+        known: The rules.
     """
     told = []
-    for name, value in values.items():
-        k = attributes.index(name)
-        target = 1 - a[:, k] if isinstance(value, str) else np.full(len(a), value, np.float32)
-        for other in _excluded_by(name, exclusive, attributes):
-            n = int(((target > a[:, k]) & (a[:, attributes.index(other)] > 0)).sum())
-            if n and other not in values:
-                told.append(f"{other} gives way to {name} in {n} of {len(a)} images")
+    rose, fell = asked > a, asked < a
+    for j, other in enumerate(attributes):
+        if other in values:
+            continue
+        for k, name in enumerate(attributes):
+            for rule, moved, cause, words in (
+                (known.yields, fell, rose, "gives way to"),
+                (known.replaces, rose, fell, "takes the place of"),
+            ):
+                n = int((moved[:, j] & cause[:, k]).sum()) if rule[j, k] else 0
+                if n:
+                    told.append(f"{other} {words} {name} in {n} of {len(a)} images")
     return tuple(told)
 
 
@@ -195,13 +228,6 @@ def label_table(
     if not np.isin(table, (-1, 0, 1)).all():
         raise InputError("labels must be 0, 1, or −1 for unknown")
     return table
-
-
-def _excluded_by(
-    name: str, exclusive: Sequence[Sequence[str]], attributes: Sequence[str]
-) -> list[str]:
-    found = [o for group in exclusive if name in group for o in group if o != name]
-    return [o for o in dict.fromkeys(found) if o in attributes]
 
 
 def _number(name: str, value: str) -> float:

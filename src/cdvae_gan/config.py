@@ -43,10 +43,14 @@ class ModelConfig:
     """π, the attributes' frequencies in the training data; ½ each where empty"""
     exclusive: tuple[tuple[str, ...], ...] = ()
     """Groups of attributes of which at most one is 1"""
+    alternatives: tuple[tuple[str, ...], ...] = ()
+    """An attribute, and those of which the likeliest takes its place when it is switched off"""
     detail: float = 1.0
     """κ, where the caller of ``counterfactual`` does not say"""
     certainty: float = 0.9
     """c: how sure q(a|x) must be that what an intervention asks for is there already; ½ to 1"""
+    reach: tuple[tuple[float, float], ...] = ()
+    """ρ: for each attribute how far putting it on and taking it off go in a; 1 each where empty"""
     scale: float | None = None
     """s of p(x|z,u,a); None to learn it"""
 
@@ -75,7 +79,11 @@ class ModelConfig:
             raise InputError(f"certainty must lie in [0.5, 1], not {self.certainty}")
         if self.scale is not None and not 0 < self.scale < math.inf:
             raise InputError(f"scale must be positive, not {self.scale}")
-        for name in (n for group in self.exclusive for n in group):
+        if self.reach and len(self.reach) != len(self.attributes):
+            raise InputError(f"{len(self.reach)} reaches for {len(self.attributes)} attributes")
+        if not all(0 < r < math.inf for pair in self.reach for r in pair):
+            raise InputError("a reach must be positive")
+        for name in (n for group in (*self.exclusive, *self.alternatives) for n in group):
             if name not in self.attributes:
                 raise unknown_name("attribute", name, self.attributes)
 
@@ -102,7 +110,10 @@ class ModelConfig:
                 )
             for name in ("attributes", "prior"):
                 values[name] = tuple(_listed(values[name]))
-            values["exclusive"] = tuple(tuple(_listed(g)) for g in _listed(values["exclusive"]))
+            for name in ("exclusive", "alternatives", "reach"):
+                values[name] = tuple(tuple(_listed(g)) for g in _listed(values.get(name, [])))
+            if any(len(pair) != 2 for pair in values["reach"]):
+                raise TypeError
             _check_types(values)
             return cls(**values)
         except (json.JSONDecodeError, RecursionError, KeyError, TypeError, AttributeError):
@@ -117,8 +128,10 @@ def _listed(value: object) -> list[Any]:
 
 def _check_types(values: dict[str, Any]) -> None:
     """JSON has types of its own: ``"64"``, ``64.0`` and ``true`` are no sizes."""
-    names = (*values["attributes"], *(n for group in values["exclusive"] for n in group))
+    groups = (*values["exclusive"], *values["alternatives"])
+    names = (*values["attributes"], *(n for group in groups for n in group))
     numbers = [values[n] for n in ("detail", "certainty", "scale") if values.get(n) is not None]
+    numbers += [r for pair in values["reach"] for r in pair]
     whole = [values[n] for n in _WHOLE if n in values]
     fit = (
         all(type(n) is str for n in names),

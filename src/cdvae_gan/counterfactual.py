@@ -3,14 +3,19 @@
     abduction    z = μ(x), u = μ_u(x);  a = 1[α(x) > t] or the given label;  ε = x − G(z, u, a)
                  t = ½; 1 − c where do says 0, c where do says 1
     action       a′ = do(a; S = s), s in {0, 1}, a strength in between, or "flip"
-    prediction   x′ = clip((1 − κ) G(z, u, a′) + κ (x + g (G(z, u, a′) − G(z, u, a) − m ε)))
-                 m  = 1 − exp(−Σ_c |M_c(a′) − M_c(a)|), 0 for a model without a mask
-                 g  = 1 − exp(−(Σ_c |N_c(a′) − N_c(a)|)²), 1 for a model without a gate
+    prediction   x′ = clip((1 − κ) G(z, u, a″) + κ (x + g (G(z, u, a″) − G(z, u, a) − m ε)))
+                 a″ = a + ρ (a′ − a), ρ_k for putting k on and another for taking it off
+                 m  = 1 − exp(−Σ_c |M_c(a″) − M_c(a)|), 0 for a model without a mask
+                 g  = 1 − exp(−(Σ_c |N_c(a″) − N_c(a)|)²), 1 for a model without a gate
 
 c is ``certainty``: what an intervention asks for is taken to be there already only where the model
 is sure of it. Else a moustache that is read with α = .4 could not be taken off.
 
-κ is ``detail``; without mask and gate this is G(z, u, a′) + κ ε. The gate says where the photo may
+ρ is ``reach``: how far to go in a for the photo to show as much of what is asked as real photos do
+(`cdvae_gan.training.reach`); a model is drawn at 0 and 1 in training, and is shy of some values and
+overdoes others.
+
+κ is ``detail``; without mask and gate this is G(z, u, a″) + κ ε. The gate says where the photo may
 change at all, the mask where its own detail must go. Where nothing changes, G, M and N cancel, and
 with κ = 1 the answer is x itself.
 """
@@ -26,13 +31,14 @@ from torch import Tensor
 from cdvae_gan.action import (
     LEAVE,
     Do,
+    Rules,
     checked,
     codes,
-    exclusions,
     kappa,
     label_table,
     parse_do,
     present,
+    rules,
     sentences,
 )
 from cdvae_gan.images import ImageLike, check_batch, floats, squares
@@ -40,6 +46,7 @@ from cdvae_gan.networks.decoder import Drawing
 from cdvae_gan.results import Result
 
 if TYPE_CHECKING:
+    from cdvae_gan.config import ModelConfig
     from cdvae_gan.model import CDVAEGAN
 
 __all__ = [
@@ -60,6 +67,8 @@ __all__ = [
     "move",
     "parse_do",
     "predict",
+    "reached",
+    "rules_of",
     "transport",
 ]
 
@@ -100,7 +109,7 @@ class Action(NamedTuple):
     a: Tensor
     """``(B, K)``: a′"""
     resolved: tuple[str, ...]
-    """What was switched off because it excludes an attribute that was switched on, in words"""
+    """What gave way to what was switched on, or came in the place of what was switched off"""
 
 
 def transport(
@@ -175,8 +184,8 @@ def abduct_for(model: CDVAEGAN, found: Abduction, code: Tensor) -> Abduction:
 def act(
     a: Tensor,
     do: Do,
-    attributes: Sequence[str],
-    exclusive: Sequence[Sequence[str]] = (),
+    config: ModelConfig,
+    probabilities: Tensor | None = None,
     strength: float = 1.0,
 ) -> Action:
     """Carry out an intervention.
@@ -184,40 +193,86 @@ def act(
     Args:
         a: ``(B, K)`` in {0, 1}.
         do: The intervention.
-        attributes: The K names.
-        exclusive: Groups of names of which at most one is 1: switching one on switches the others
-            off, unless they are part of the intervention.
+        config: Of the model, whose rules say what an intervention entails.
+        probabilities: ``(B, K)``: α(x), by which of several alternatives one is chosen; None for
+            the frequencies in the training data.
         strength: How far to go from a to what ``do`` says, in [0, 1].
 
     Raises:
         InputError: For an unknown name, a value out of range, or two exclusive attributes set to 1.
     """
-    values = checked(do, attributes, exclusive, strength)
-    code, rules = (
-        torch.as_tensor(table, device=a.device)
-        for table in (codes(values, attributes), exclusions(attributes, exclusive))
-    )
-    told = sentences(a.detach().cpu().numpy(), values, attributes, exclusive)
-    return Action(act_by_code(a, code, rules, strength), told)
+    values = checked(do, config.attributes, config.exclusive, strength)
+    if probabilities is None:
+        probabilities = torch.tensor(config.prior or (0.5,) * a.shape[1]).to(a).expand_as(a)
+    tables = rules(config.attributes, config.exclusive, config.alternatives)
+    code = torch.from_numpy(codes(values, config.attributes)).to(a.device)
+    asked = act_by_code(a, probabilities, code, rules_of(config, a.device), strength)
+    before, after = a.detach().cpu().numpy(), asked.detach().cpu().numpy()
+    return Action(asked, sentences(before, after, values, config.attributes, tables))
 
 
-def act_by_code(a: Tensor, code: Tensor, rules: Tensor, strength: float | Tensor) -> Tensor:
+def rules_of(config: ModelConfig, device: torch.device | None = None) -> Rules[Tensor]:
+    """The rules of a model as tensors."""
+    tables = rules(config.attributes, config.exclusive, config.alternatives)
+    return Rules(*(torch.from_numpy(table).to(device) for table in tables))
+
+
+def act_by_code(
+    a: Tensor,
+    probabilities: Tensor,
+    code: Tensor,
+    known: Rules[Tensor],
+    strength: float | Tensor,
+) -> Tensor:
     """An intervention in numbers, which may differ from image to image.
 
     Args:
         a: ``(B, K)`` in {0, 1}.
+        probabilities: ``(B, K)``: α(x), by which of several alternatives one is chosen.
         code: ``(K,)`` or ``(B, K)``, see :mod:`cdvae_gan.action`; nan leaves an attribute, too.
-        rules: ``(K, K)``: 1 at (j, k) where switching k on switches j off.
+        known: The rules.
         strength: How far to go, in [0, 1]; a number or ``(B, 1)``.
 
     Returns:
         a′, ``(B, K)`` in [0, 1].
     """
     told = (code >= 0).expand_as(a)
-    target = torch.where(code > 1, 1 - a, code)
-    rising = torch.where(told & (target > a), target, 0)
-    giving_way = (rules * rising[:, None]).amax(dim=2)
-    return torch.where(told, a + strength * (target - a), a * (1 - strength * giving_way))
+    target = torch.where(told, torch.where(code > 1, 1 - a, code), a)
+    target = torch.maximum(target, _replacing(a, target, probabilities, told, known))
+    rising = torch.where(target > a, target, 0)
+    giving_way = (known.yields * rising[:, None]).amax(dim=2)
+    moved = told | (rising > 0)
+    return torch.where(moved, a + strength * (target - a), a * (1 - strength * giving_way))
+
+
+def _replacing(
+    a: Tensor, target: Tensor, probabilities: Tensor, told: Tensor, known: Rules[Tensor]
+) -> Tensor:
+    """How far each attribute rises in the place of others that fall, ``(B, K)`` in [0, 1].
+
+    For each that falls it is the likeliest of its alternatives on which the intervention says
+    nothing and which nothing that it switches on excludes; none where one is there already.
+    """
+    falling, rising = (a - target).clamp(min=0), (target - a).clamp(min=0)
+    excluded = (known.yields * rising[:, None]).amax(dim=2) > 0
+    # (B, j, k): j may come in the place of k
+    free = known.replaces * (~told & ~excluded)[:, :, None]
+    chosen = (free * (1 + probabilities[:, :, None])).argmax(dim=1)
+    first = torch.nn.functional.one_hot(chosen, a.shape[1]).transpose(1, 2) * free
+    there = (known.replaces * target[:, :, None]).amax(dim=1)
+    return (first * (falling * (there == 0))[:, None]).amax(dim=2)
+
+
+def reached(a: Tensor, asked: Tensor, reach: Tensor) -> Tensor:
+    """What a counterfactual is drawn with, a + ρ (a′ − a), ``(B, K)``.
+
+    Args:
+        a: ``(B, K)`` in {0, 1}.
+        asked: ``(B, K)`` in [0, 1]: a′.
+        reach: ``(2, K)``: ρ of putting on and of taking off.
+    """
+    step = asked - a
+    return a + torch.where(step > 0, reach[0], reach[1]) * step
 
 
 def predict(
@@ -235,7 +290,8 @@ def predict(
     Returns:
         x′ ``(B, 3, H, W)`` in [−1, 1] and the mask ``(B, 1, H, W)`` in [0, 1].
     """
-    return move(x, abduction, a, model.decoder(abduction.z, a, abduction.u), detail)
+    drawn_with = reached(abduction.a, a, model.reach)
+    return move(x, abduction, a, model.decoder(abduction.z, drawn_with, abduction.u), detail)
 
 
 def move(
@@ -284,22 +340,22 @@ def explain(
     x, names = as_batch(images, model.image_size)
     labels = as_labels(attributes, len(x), model.attributes)
     device = next(model.parameters()).device
-    exclusive = model.config.exclusive
-    values = checked(do, model.attributes, exclusive, strength)
-    code, rules = (
-        torch.from_numpy(table).to(device)
-        for table in (codes(values, model.attributes), exclusions(model.attributes, exclusive))
-    )
+    config = model.config
+    values = checked(do, model.attributes, config.exclusive, strength)
+    code = torch.from_numpy(codes(values, model.attributes)).to(device)
+    tables = rules(model.attributes, config.exclusive, config.alternatives)
+    known = rules_of(config, device)
     parts = []
     resolved: list[str] = []
     for start in range(0, len(x), _BATCH):
         chunk = x[start : start + _BATCH].to(device, memory_format=torch.channels_last)
-        known = None if labels is None else labels[start : start + _BATCH].to(device)
-        found = abduct(model, chunk, known, code)
-        asked = act_by_code(found.a, code, rules, strength)
+        given = None if labels is None else labels[start : start + _BATCH].to(device)
+        found = abduct(model, chunk, given, code)
+        asked = act_by_code(found.a, found.probabilities, code, known, strength)
         drawn, mask = predict(model, chunk, found, asked, detail)
         after = model.encoder(drawn).a_logits.sigmoid()
-        said = sentences(found.a.cpu().numpy(), values, model.attributes, exclusive)
+        before, wanted = found.a.cpu().numpy(), asked.cpu().numpy()
+        said = sentences(before, wanted, values, model.attributes, tables)
         resolved += [sentence for sentence in said if sentence not in resolved]
         parts.append([drawn, found.probabilities, asked, after, mask])
     joined = [torch.cat([p[i] for p in parts]).cpu().contiguous() for i in range(5)]

@@ -11,6 +11,7 @@ each; u is an optional spatial latent for what z is too small to hold. ``u_chann
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,6 +92,8 @@ class CDVAEGAN(nn.Module):
         self.prior: Tensor
         prior = torch.tensor(config.prior or (0.5,) * k).clamp(0.01, 0.99)
         self.register_buffer("prior", prior, persistent=False)
+        self.reach: Tensor
+        self.register_buffer("reach", _reach(config), persistent=False)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -159,7 +162,7 @@ class CDVAEGAN(nn.Module):
             torch.rand(n, len(self.attributes), generator=generator).to(device) < self.prior
         ).float()
         a = exclusive_resolved(a, self.attributes, self.config.exclusive)
-        a = _counterfactual.act(a, do or {}, self.attributes, self.config.exclusive).a
+        a = _counterfactual.act(a, do or {}, self.config).a
         return Samples(self.decode(z, a), a)
 
     def counterfactual(
@@ -175,6 +178,18 @@ class CDVAEGAN(nn.Module):
         return _counterfactual.explain(
             self, images, do, detail=detail, strength=strength, attributes=attributes
         )
+
+    def reaching(self, reach: Sequence[tuple[float, float]]) -> CDVAEGAN:
+        """A copy that goes so far in an intervention, without the card of this one.
+
+        Args:
+            reach: See `ModelConfig`; it can be measured, `cdvae_gan.training.reach`.
+        """
+        found = copy.deepcopy(self)
+        found.config = replace(self.config, reach=tuple(reach))
+        found.reach = _reach(found.config).to(self.reach)
+        found.card = None
+        return found
 
     def save(self, folder: str | Path, *, half: bool = False) -> Path:
         """Write ``model.safetensors`` and ``config.json`` into a folder, made where missing.
@@ -281,6 +296,11 @@ class CDVAEGAN(nn.Module):
                 card = replace(card, readme=blank_card(self.config, repo_id).readme)
             card.write(folder)
             return str(api.upload_folder(repo_id=repo_id, folder_path=folder))
+
+
+def _reach(config: ModelConfig) -> Tensor:
+    """``(2, K)``: of putting on, and of taking off."""
+    return torch.tensor(config.reach or ((1.0, 1.0),) * len(config.attributes)).T.contiguous()
 
 
 def exclusive_resolved(

@@ -21,7 +21,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cdvae_gan.action import Do, checked, codes, kappa, label_table, present, sentences
+from cdvae_gan.action import (
+    Do,
+    checked,
+    codes,
+    kappa,
+    label_table,
+    present,
+    rules,
+    sentences,
+)
 from cdvae_gan.config import ModelConfig
 from cdvae_gan.errors import InputError
 from cdvae_gan.images import ImageLike, check_batch, floats, squares
@@ -98,6 +107,7 @@ class OnnxModel:
         labels = label_table(attributes, len(x), names)
         values = checked(do, names, exclusive, strength)
         code = codes(values, names)
+        tables = rules(names, exclusive, self.config.alternatives)
         answers: list[dict[str, Floats]] = []
         resolved: list[str] = []
         for start in range(0, len(x), _BATCH):
@@ -112,7 +122,7 @@ class OnnxModel:
                 detail=np.full(len(part), detail, np.float32),
             )
             a = present(answer["before"], code, self.config.certainty).astype(np.float32)
-            said = sentences(a, values, names, exclusive)
+            said = sentences(a, answer["asked"], values, names, tables)
             resolved += [sentence for sentence in said if sentence not in resolved]
             answers.append(answer)
         joined = {k: np.concatenate([answer[k] for answer in answers]) for k in answers[0]}

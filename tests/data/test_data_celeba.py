@@ -104,6 +104,14 @@ class TestExclusiveGroups:
         dataset = open_dataset(root, size=32, attributes=["Blond_Hair", "Black_Hair", "Smiling"])
         assert dataset.exclusive == (("Black_Hair", "Blond_Hair"),)
 
+    def test_hair_that_loses_its_colour_gets_another(self, root: Path) -> None:
+        dataset = open_dataset(root, size=32, attributes=["Blond_Hair", "Bald", "Black_Hair"])
+        assert dataset.alternatives == (
+            ("Black_Hair", "Blond_Hair"),
+            ("Blond_Hair", "Black_Hair"),
+            ("Bald", "Black_Hair", "Blond_Hair"),
+        )
+
 
 class TestDamage:
     @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from cdvae_gan.data.dataset import SPLITS, Source, split_by_name
 from cdvae_gan.errors import InputError
 from cdvae_gan.images import read_image, square
 
-__all__ = ["EXCLUSIVE", "celeba", "is_celeba"]
+__all__ = ["ALTERNATIVES", "EXCLUSIVE", "celeba", "is_celeba"]
 
 ATTRIBUTE_LIST = "list_attr_celeba.txt"
 PARTITION_LIST = "list_eval_partition.txt"
@@ -34,6 +34,9 @@ EXCLUSIVE = (
     ("No_Beard", "Goatee"),
 )
 """Attributes that a counterfactual should not switch on together."""
+_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+ALTERNATIVES = (*((c, *(o for o in _COLOURS if o != c)) for c in _COLOURS), ("Bald", *_COLOURS))
+"""Hair that is not black has another colour."""
 
 
 def is_celeba(folder: Path) -> bool:
@@ -59,6 +62,7 @@ def celeba(folder: Path) -> Source:
         read=images.read,
         identities=_identities(folder / IDENTITY_LIST, files),
         exclusive=EXCLUSIVE,
+        alternatives=ALTERNATIVES,
         file_of=images.file_of if isinstance(images, _Folder) else None,
     )
 

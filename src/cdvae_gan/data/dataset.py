@@ -7,7 +7,7 @@ avatars) knows before anything has been decoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,6 +97,7 @@ class Source:
         read: Decodes one image.
         identities: ``(N,)`` who is on the picture, where known.
         exclusive: Groups of attributes of which at most one can be 1.
+        alternatives: An attribute, and those of which one takes its place when it is 0.
         draw: Draws true counterfactuals, where the images are drawn.
         file_of: Says where an image lies, where each is a file of its own.
         processes: ``read`` holds the interpreter lock, so processes and not threads run it in
@@ -112,6 +113,7 @@ class Source:
     read: Read
     identities: npt.NDArray[np.int64] | None = None
     exclusive: tuple[tuple[str, ...], ...] = ()
+    alternatives: tuple[tuple[str, ...], ...] = ()
     draw: Draw | None = None
     file_of: FileOf | None = None
     processes: bool = False
@@ -130,6 +132,7 @@ class AttributeDataset:
         files: The N names of the images.
         identities: int64 ``(N,)`` who is on the picture, or None.
         exclusive: Groups of attributes of which at most one can be 1.
+        alternatives: An attribute, and those of which one takes its place when it is 0.
         content: Key of the decoded images in the cache.
         file_of: Where the rows of ``images`` lie, if each is a file of its own; see `file`.
 
@@ -147,6 +150,7 @@ class AttributeDataset:
     files: tuple[str, ...]
     identities: npt.NDArray[np.int64] | None = None
     exclusive: tuple[tuple[str, ...], ...] = ()
+    alternatives: tuple[tuple[str, ...], ...] = ()
     content: str = ""
     draw: Draw | None = None
     file_of: FileOf | None = None
@@ -221,7 +225,7 @@ class AttributeDataset:
     def select(self, attributes: Sequence[str]) -> AttributeDataset:
         """The same images with these attributes, in this order.
 
-        Exclusive groups keep the names that are left; one of fewer than two says nothing and goes.
+        Groups keep the names that are left; one of fewer than two says nothing and goes.
 
         Raises:
             InputError: An unknown name (with the nearest known one), a name given twice, or none.
@@ -234,12 +238,12 @@ class AttributeDataset:
                 raise unknown_name("attribute", name, self.attributes)
             if names.count(name) > 1:
                 raise InputError(f"attribute {name!r} was given twice")
-        groups = (tuple(n for n in group if n in names) for group in self.exclusive)
         return replace(
             self,
             attributes=names,
             labels=self.labels[:, [self.attributes.index(name) for name in names]],
-            exclusive=tuple(group for group in groups if len(group) > 1),
+            exclusive=_left(self.exclusive, names),
+            alternatives=_left([g for g in self.alternatives if g[0] in names], names),
         )
 
     def prevalence(self) -> npt.NDArray[np.float64]:
@@ -247,6 +251,11 @@ class AttributeDataset:
         known = (self.labels != UNKNOWN).sum(0)
         positive = (self.labels == 1).sum(0)
         return np.where(known > 0, positive / np.maximum(known, 1), np.nan)
+
+
+def _left(groups: Iterable[Sequence[str]], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    left = (tuple(n for n in group if n in names) for group in groups)
+    return tuple(group for group in left if len(group) > 1)
 
 
 def split_by_name(files: Sequence[str], validation: float = 0.1) -> npt.NDArray[np.str_]:

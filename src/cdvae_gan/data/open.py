@@ -141,6 +141,7 @@ def open_source(
         files=source.files,
         identities=source.identities,
         exclusive=source.exclusive,
+        alternatives=source.alternatives,
         content=cached.content,
         draw=source.draw,
         file_of=source.file_of,

@@ -18,8 +18,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cdvae_gan.action import LEAVE, exclusions
-from cdvae_gan.counterfactual import Abduction, abduct, abduct_for, act_by_code, predict
+from cdvae_gan.action import LEAVE
+from cdvae_gan.counterfactual import (
+    Abduction,
+    abduct,
+    abduct_for,
+    act_by_code,
+    predict,
+    rules_of,
+)
 from cdvae_gan.data.cache import digest
 from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
@@ -120,8 +127,7 @@ class ModelEditor:
     def __init__(self, model: CDVAEGAN, detail: float | None = None) -> None:
         self.model = model
         self.detail = model.config.detail if detail is None else detail
-        rules = exclusions(model.attributes, model.config.exclusive)
-        self._rules = torch.from_numpy(rules)
+        self._rules = rules_of(model.config, model.prior.device)
         self._seen: list[tuple[Tensor, Tensor, Abduction]] = []
 
     @property
@@ -144,7 +150,7 @@ class ModelEditor:
         if attribute is not None and target is not None:
             code = setting(attribute, target.to(a.device), model.attributes)
             found = abduct_for(model, found, code)
-            a = act_by_code(found.a, code, self._rules.to(a.device), strength)
+            a = act_by_code(found.a, found.probabilities, code, self._rules, strength)
         return predict(model, moved, found, a, self.detail)[0].to(x.device)
 
     def abduction(self, x: Tensor) -> Abduction:

@@ -8,8 +8,9 @@
     strength  (B,) in [0, 1]
     detail    (B,) in [0, 1]: κ
 
-Exclusive attributes give way inside the graph, and where a′ = a and κ = 1 the image comes back bit
-for bit. It is traced from the functions of `cdvae_gan.counterfactual`, which are not written twice.
+What an intervention entails is inside the graph (`cdvae_gan.action.Rules`), and where a′ = a and
+κ = 1 the image comes back bit for bit. It is traced from the functions of
+`cdvae_gan.counterfactual`, which are not written twice.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ import torch
 from torch import Tensor, nn
 
 from cdvae_gan import __version__
-from cdvae_gan.action import exclusions
-from cdvae_gan.counterfactual import abduct, act_by_code, predict
+from cdvae_gan.action import Rules
+from cdvae_gan.counterfactual import abduct, act_by_code, predict, rules_of
 from cdvae_gan.errors import InputError
 from cdvae_gan.model import CDVAEGAN
 
@@ -62,20 +63,22 @@ class CounterfactualGraph(nn.Module):
         model: The model.
     """
 
-    rules: Tensor
+    yields: Tensor
+    replaces: Tensor
 
     def __init__(self, model: CDVAEGAN) -> None:
         super().__init__()
         self.model = model
-        rules = torch.from_numpy(exclusions(model.attributes, model.config.exclusive))
-        self.register_buffer("rules", rules)
+        for name, table in rules_of(model.config)._asdict().items():
+            self.register_buffer(name, table)
 
     def forward(
         self, image: Tensor, labels: Tensor, do: Tensor, strength: Tensor, detail: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Inputs and outputs are those of `INPUTS` and `OUTPUTS`, in their order."""
         found = abduct(self.model, image, labels, do)
-        a = act_by_code(found.a, do, self.rules, strength[:, None])
+        known = Rules(self.yields, self.replaces)
+        a = act_by_code(found.a, found.probabilities, do, known, strength[:, None])
         drawn, mask = predict(self.model, image, found, a, detail[:, None, None, None])
         after = self.model.encoder(drawn).a_logits.sigmoid()
         return drawn, mask, found.probabilities, a, after

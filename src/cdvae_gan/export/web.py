@@ -3,7 +3,8 @@
 The model is two graphs, so that an edit costs one pass of the decoder:
 
     encoder   image → z, u, before
-    decoder   image, z, u, a, drawing, do, strength, detail → counterfactual, mask, asked, drawn
+    decoder   image, z, u, before, a, drawing, do, strength, detail
+              → counterfactual, mask, asked, drawn
 
 ``drawn`` is what the decoder draws for a′: location, mask and gate channels. A decoder that is told
 to do nothing so draws the photo, and that drawing is what edits of the photo take for G(z, u, a).
@@ -28,8 +29,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from cdvae_gan.action import LEAVE, exclusions, present
-from cdvae_gan.counterfactual import Abduction, act_by_code, move
+from cdvae_gan.action import LEAVE, Rules, present
+from cdvae_gan.counterfactual import Abduction, act_by_code, move, reached, rules_of
 from cdvae_gan.errors import InputError
 from cdvae_gan.export.fidelity import Difference, differences, trials
 from cdvae_gan.export.graph import traced
@@ -92,18 +93,22 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    rules: Tensor
+    yields: Tensor
+    replaces: Tensor
+    reach: Tensor
 
     def __init__(self, model: CDVAEGAN) -> None:
         super().__init__()
         self.decoder = model.decoder
-        rules = torch.from_numpy(exclusions(model.attributes, model.config.exclusive))
-        self.register_buffer("rules", rules)
+        for name, table in rules_of(model.config)._asdict().items():
+            self.register_buffer(name, table)
+        self.register_buffer("reach", model.reach)
 
     def forward(
         self,
         image: Tensor,
         z: Tensor,
+        before: Tensor,
         a: Tensor,
         drawing: Tensor,
         do: Tensor,
@@ -112,8 +117,8 @@ class _Decoder(nn.Module):
         u: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         factual = Drawing(*drawing.split(self.decoder.channels_out, dim=1))
-        asked = act_by_code(a, do, self.rules, strength[:, None])
-        drawn = self.decoder(z, asked, u)
+        asked = act_by_code(a, before, do, Rules(self.yields, self.replaces), strength[:, None])
+        drawn = self.decoder(z, reached(a, asked, self.reach), u)
         found = Abduction(z, u, a, a, factual)
         moved, mask = move(image, found, asked, drawn, detail[:, None, None, None])
         return moved, mask, asked, torch.cat(drawn, dim=1)
@@ -133,7 +138,7 @@ class _Pair:
         e = self.encoder.run(image=image)
         before = np.where(labels >= 0, labels, e.pop("before"))
         a = present(before, inputs["do"], self.certainty)
-        known = {**inputs, **e, "a": a.astype(np.float32)}
+        known = {**inputs, **e, "before": before, "a": a.astype(np.float32)}
         blank = np.zeros((len(image), self.channels, *image.shape[2:]), np.float32)
         nothing = {**known, "do": np.full_like(known["do"], LEAVE), "drawing": blank}
         drawing = self.decoder.run(**nothing)["drawn"]
@@ -220,6 +225,7 @@ def _graphs(model: CDVAEGAN, folder: Path) -> Difference:
     inputs = {
         **image,
         "z": torch.zeros(2, model.config.z_dim),
+        "before": torch.zeros(2, k),
         "a": torch.zeros(2, k),
         "drawing": torch.zeros(2, channels, size, size),
         "do": torch.zeros(2, k),

@@ -238,7 +238,7 @@ def pictures(model: CDVAEGAN, x: Tensor) -> Image.Image:
     found = abduct(model, x)
     columns = [x, found.drawing.location]
     for name in model.attributes:
-        a = act(found.a, {name: "flip"}, model.attributes, model.config.exclusive).a
+        a = act(found.a, {name: "flip"}, model.config, found.probabilities).a
         columns.append(predict(model, x, found, a, model.config.detail)[0])
     cells = [to_uint8(c).permute(0, 2, 3, 1).cpu().numpy() for c in columns]
     return grid(

@@ -261,6 +261,7 @@ def _model_config(data: AttributeDataset, config: TrainConfig, labels: torch.Ten
         fine_channels=config.fine_channels,
         prior=tuple(round(float(p), 5) for p in prior),
         exclusive=data.exclusive,
+        alternatives=data.alternatives,
         detail=config.detail,
         scale=config.scale,
     )

@@ -1,10 +1,11 @@
 // The model, run by onnxruntime in this page: two graphs, so that an edit takes one pass of one.
 //
 //   encoder  image -> z, u, before
-//   decoder  image, z, u, a, drawing, do, strength, detail -> counterfactual, mask, asked, drawn
+//   decoder  image, z, u, before, a, drawing, do, strength, detail
+//            -> counterfactual, mask, asked, drawn
 //
 // Abduction is the encoder and a decoder that does nothing, whose `drawn` is the drawing of the photo;
-// an edit is the decoder alone. The rules of exclusive attributes are inside the graph.
+// an edit is the decoder alone. What an intervention entails is inside the graph.
 
 import * as ort from "./ort/ort.wasm.min.mjs";
 
@@ -121,6 +122,7 @@ export class Model {
       image: joined("x"),
       z: joined("z"),
       u: joined("u"),
+      before: joined("before"),
       a: joined("a"),
       drawing: joined("drawing"),
       do: Float32Array.from(interventions.flatMap((codes) => [...codes])),

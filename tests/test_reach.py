@@ -1,0 +1,111 @@
+"""Reach: counterfactuals as clear as real photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import cdvae_gan
+from cdvae_gan import CDVAEGAN, InputError, ModelConfig
+from cdvae_gan.card import Card
+from cdvae_gan.data.dataset import AttributeDataset, ImageRows
+from cdvae_gan.networks.decoder import Drawing
+from cdvae_gan.networks.encoder import Encoding
+from cdvae_gan.training.reach import BOUNDS, calibrated
+
+NAMES = ("Top", "Bottom")
+SHY, BOLD = 0.25, 1.0
+"""How much brighter the decoder draws the upper half, and the lower: photos differ by 0.5."""
+
+
+class Eye(nn.Module):
+    """Reads the brightness of either half, past the middle of dark and bright."""
+
+    def forward(self, x: Tensor) -> Encoding:
+        halves = [x[:, :, :16].mean((1, 2, 3)), x[:, :, 16:].mean((1, 2, 3))]
+        z = torch.zeros(len(x), 4)
+        return Encoding(z, z, 20 * torch.stack(halves, dim=1), None, None)
+
+
+class Hand(nn.Module):
+    """Brightens the upper half by too little and the lower by too much."""
+
+    def forward(self, z: Tensor, a: Tensor, u: Tensor | None = None) -> Drawing:
+        location = torch.zeros(len(a), 3, 32, 32)
+        location[:, :, :16] = SHY * a[:, 0, None, None, None]
+        location[:, :, 16:] = BOLD * a[:, 1, None, None, None]
+        return Drawing(location, torch.zeros(len(a), 1, 32, 32), torch.zeros(len(a), 0, 32, 32))
+
+
+@pytest.fixture(scope="module")
+def model() -> CDVAEGAN:
+    model = CDVAEGAN(ModelConfig(NAMES, 32, z_dim=4, u_channels=0, width=8))
+    model.encoder, model.decoder = Eye(), Hand()  # type: ignore[assignment]
+    return model
+
+
+def photos(n: int = 80, without: int | None = None) -> AttributeDataset:
+    """Halves that are dark, about −¼, or bright, about ¼; each photo a little different."""
+    draw = np.random.default_rng(0)
+    labels = draw.integers(0, 2, (n, 2)).astype(np.int8)
+    if without is not None:
+        labels[:, without] = 0
+    level = 127.5 * (1 + 0.5 * (labels - 0.5)) + draw.normal(0, 3, (n, 2))
+    pixels = np.repeat(np.repeat(level[:, :, None], 16, axis=1).reshape(n, 32, 1, 1), 32, axis=2)
+    return AttributeDataset(
+        "halves",
+        NAMES,
+        ImageRows(np.repeat(pixels, 3, axis=3).round().astype(np.uint8), np.arange(n)),
+        labels,
+        np.full(n, "train"),
+        tuple(f"{i}.png" for i in range(n)),
+    )
+
+
+def test_what_is_shy_goes_farther_and_what_overdoes_it_less_far(model: CDVAEGAN) -> None:
+    reach = calibrated(model, photos()).config.reach
+    assert reach[0] == pytest.approx((0.5 / SHY, 0.5 / SHY), abs=0.15)
+    assert reach[1] == pytest.approx((0.5 / BOLD, 0.5 / BOLD), abs=0.1)
+
+
+def test_weights_stay_and_the_card_goes(model: CDVAEGAN) -> None:
+    model.card = Card("figures of other counterfactuals")
+    found = calibrated(model, photos())
+    assert found.card is None
+    assert model.config.reach == ()
+    assert torch.equal(found.reach, torch.tensor(found.config.reach).T)
+
+
+def test_a_measured_reach_is_saved_with_the_weights(tmp_path: Path) -> None:
+    model = CDVAEGAN(ModelConfig(NAMES, 32, z_dim=4, width=8)).reaching([(1.5, 2), (1, 0.75)])
+    loaded = cdvae_gan.load(model.save(tmp_path / "m"))
+    assert loaded.config == model.config
+    assert loaded.reach.tolist() == [[1.5, 1], [2, 0.75]]
+
+
+def test_an_attribute_that_no_photo_has_is_left_as_it_is(model: CDVAEGAN) -> None:
+    reach = calibrated(model, photos(without=1)).config.reach
+    assert reach[1] == (1, 1)
+    assert reach[0][0] > 1
+
+
+def test_a_reach_has_bounds(model: CDVAEGAN) -> None:
+    dark = photos()
+    dark.images.pixels[:, :16] = np.maximum(dark.images.pixels[:, :16].astype(int) * 3 - 260, 0)
+    put_on, take_off = calibrated(model, dark).config.reach[0]
+    assert take_off <= BOUNDS[1]
+    assert put_on <= BOUNDS[1]
+    assert put_on > 2.4
+
+
+def test_what_cannot_be_calibrated_is_refused(model: CDVAEGAN) -> None:
+    with pytest.raises(InputError, match="quantile must lie between 0 and 1"):
+        calibrated(model, photos(), quantile=1.0)
+    with pytest.raises(InputError, match="did you mean"):
+        calibrated(CDVAEGAN(ModelConfig(("Tops", "Bottom"), 32, width=8, z_dim=4)), photos())
+    with pytest.raises(InputError, match="64 pixels"):
+        calibrated(CDVAEGAN(ModelConfig(NAMES, 64, width=8, z_dim=4)), photos())
