@@ -5,12 +5,14 @@
 Where one of two models was trained on from the other, what lies between their weights draws too,
 with edits between theirs. Given one that convinces judges by caricature and one that is real but
 shy, there are models between them that keep most of what is good in either. z of the mean is erased
-again, since a mean of two erased encoders is not quite erased.
+again, since a mean of two erased encoders is not quite erased; `cdvae-gan calibrate` measures its
+reach anew.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,11 +30,12 @@ def between(first: CDVAEGAN, second: CDVAEGAN, share: float) -> CDVAEGAN:
     Raises:
         InputError: They are not of one kind, or the share is not in [0, 1].
     """
-    if first.config != second.config:
+    config = replace(first.config, reach=())
+    if config != replace(second.config, reach=(), alternatives=config.alternatives):
         raise InputError("only models of equal configuration have something between them")
     if not 0 <= share <= 1:
         raise InputError(f"--share must lie in [0, 1], not {share}")
-    model = CDVAEGAN(first.config).eval()
+    model = CDVAEGAN(config).eval()
     one, other = first.state_dict(), second.state_dict()
     model.load_state_dict({name: _mean(value, other[name], share) for name, value in one.items()})
     return model
@@ -55,6 +58,7 @@ def main() -> None:
     if o.celeba:
         data = open_dataset(o.celeba, size=model.image_size, attributes=model.attributes)
         erase(model.encoder, data.split("train"))
+        model.config = replace(model.config, alternatives=data.alternatives)
     print(model.save(o.out, half=True))
 
 

@@ -35,3 +35,8 @@ def test_models_of_another_kind_have_nothing_between_them() -> None:
         between(model(0), CDVAEGAN(replace(CONFIG, width=8)), 0.5)
     with pytest.raises(InputError, match="--share must lie"):
         between(model(0), model(1), 1.5)
+
+
+def test_what_is_between_is_calibrated_anew() -> None:
+    first = model(0).reaching([(1.5, 2), (1, 1)])
+    assert between(first, model(1), 0.5).config.reach == ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 import cdvae_gan
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
 from cdvae_gan.card import Card
+from cdvae_gan.cli import main
 from cdvae_gan.data.dataset import AttributeDataset, ImageRows
 from cdvae_gan.networks.decoder import Drawing
 from cdvae_gan.networks.encoder import Encoding
@@ -109,3 +112,22 @@ def test_what_cannot_be_calibrated_is_refused(model: CDVAEGAN) -> None:
         calibrated(CDVAEGAN(ModelConfig(("Tops", "Bottom"), 32, width=8, z_dim=4)), photos())
     with pytest.raises(InputError, match="64 pixels"):
         calibrated(CDVAEGAN(ModelConfig(NAMES, 64, width=8, z_dim=4)), photos())
+
+
+def test_the_command_writes_a_model_with_its_reach(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(("Glasses", "Hat"), 32, z_dim=4, width=8, u_channels=2)
+    trained = CDVAEGAN(config).eval().save(tmp_path / "trained")
+    out = tmp_path / "calibrated"
+    command = ["calibrate", str(trained), "avatars:n=60", "--images", "8", "--out", str(out)]
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    reach = [(pair["put on"], pair["taken off"]) for pair in told["reach"].values()]
+    assert list(told["reach"]) == ["Glasses", "Hat"]
+    assert cdvae_gan.load(out).config == replace(config, reach=tuple(reach))
+    assert main(command) == 2
+    assert "exists" in capsys.readouterr().err
+    assert main([*command, "--overwrite"]) == 0
+    assert "how far edits go" in capsys.readouterr().out

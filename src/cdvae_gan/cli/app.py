@@ -18,6 +18,7 @@ from cdvae_gan import __version__
 from cdvae_gan.cli import (
     audit,
     augment,
+    calibrate,
     card,
     compare,
     counterfactual,
@@ -65,6 +66,7 @@ app.command(epilog=sample.EXAMPLES)(sample.sample)
 app.command(epilog=traverse.EXAMPLES)(traverse.traverse)
 app.command(epilog=audit.EXAMPLES)(audit.audit)
 app.command(epilog=augment.EXAMPLES)(augment.augment)
+app.command(epilog=calibrate.EXAMPLES)(calibrate.calibrate)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=card.EXAMPLES)(card.card)
 app.command(epilog=export.EXAMPLES)(export.export)

@@ -59,6 +59,7 @@ def _describe(model: CDVAEGAN) -> dict[str, Any]:
         "attributes": list(model.attributes),
         "image_size": model.image_size,
         "exclusive": [list(group) for group in model.config.exclusive],
+        "alternatives": [list(group) for group in model.config.alternatives],
         "parameters": {**counts, "total": sum(p.numel() for p in model.parameters())},
         "scale": round(float(model.log_scale.detach().exp()), 6),
         "config": json.loads(model.config.to_json()),
@@ -76,6 +77,11 @@ def _show(described: dict[str, Any]) -> None:
     table.add_row("attributes", ", ".join(names))
     groups = "; ".join(", ".join(group) for group in described["exclusive"])
     table.add_row("exclusive", groups or "none")
+    instead = "; ".join(f"{n} by {', '.join(o)}" for n, *o in described["alternatives"])
+    table.add_row("replaced", instead or "none")
+    reach = zip(described["attributes"], config["reach"], strict=bool(config["reach"]))
+    far = ", ".join(f"{name} {on:g}/{off:g}" for name, (on, off) in reach)
+    table.add_row("reach, on/off", far or "1")
     table.add_row("images", f"{size} × {size} pixels")
     u = f", u of {config['u_channels']} × {size // 4} × {size // 4}" if config["u_channels"] else ""
     table.add_row("latents", f"z of {config['z_dim']}{u}")

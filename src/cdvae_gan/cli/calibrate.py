@@ -1,0 +1,95 @@
+"""``cdvae-gan calibrate``: how far edits go, measured against real photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from cdvae_gan.cli.common import (
+    Device,
+    JsonOutput,
+    ModelSource,
+    Overwrite,
+    examples,
+    open_model,
+    output,
+    print_json,
+    progress_console,
+    refuse,
+)
+
+__all__ = ["EXAMPLES", "calibrate"]
+
+EXAMPLES = examples(
+    "cdvae-gan calibrate runs/faces photos/ --out runs/faces-calibrated",
+    "cdvae-gan calibrate celeba64 celeba/ --quantile 0.7 --out clearer/",
+)
+
+
+def calibrate(
+    model: ModelSource,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", show_default=False, help="The photos that it was trained on."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
+    quantile: Annotated[
+        float,
+        typer.Option(
+            min=0.01,
+            max=0.99,
+            help="Edits are as clear as this quantile of the photos that have the attribute. "
+            "0.5: as the middle; more: as the clear ones.",
+        ),
+    ] = 0.5,
+    images: Annotated[
+        int, typer.Option(min=8, help="Photos with each attribute, and as many without.")
+    ] = 100,
+    seed: Annotated[int, typer.Option(help="Of the draw of photos.")] = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: JsonOutput = False,
+) -> None:
+    """Let edits show what is asked for as clearly as real photos do: weaker here, stronger there.
+
+    Weights stay as they are; what changes is how far an intervention goes in the attributes.
+    """
+    from cdvae_gan.data import open_dataset
+    from cdvae_gan.training.reach import calibrated
+
+    refuse(
+        [out / name for name in ("config.json", "model.safetensors")],
+        frozenset(),
+        overwrite=overwrite,
+    )
+    found = open_model(model, device)
+    data = open_dataset(source, size=found.image_size, attributes=found.attributes, progress=True)
+    with Progress(console=progress_console(), transient=True) as progress:
+        task = progress.add_task("calibrating", total=len(found.attributes))
+        new = calibrated(
+            found,
+            data.split("train"),
+            quantile=quantile,
+            images=images,
+            seed=seed,
+            progress=lambda done, total: progress.update(task, completed=done),
+        )
+    folder = new.save(out, half=True)
+    reach = {
+        name: {"put on": on, "taken off": off}
+        for name, (on, off) in zip(new.attributes, new.config.reach, strict=True)
+    }
+    if as_json:
+        print_json({"model": str(folder), "reach": reach})
+        return
+    table = Table("attribute", "put on", "taken off", title="how far edits go; 1 as in training")
+    for name, pair in reach.items():
+        table.add_row(name, *(f"{r:.2f}" for r in pair.values()))
+    output().print(table)
+    output().print(f"model: {folder}", soft_wrap=True)
