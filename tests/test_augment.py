@@ -260,6 +260,16 @@ def test_attributes_that_exclude_the_new_one_are_switched_off(tmp_path: Path) ->
             assert int(row["Left"]) == data.labels[i, 2]
 
 
+def test_which_alternative_takes_the_place_is_not_known(tmp_path: Path) -> None:
+    data = replace(halves(200), alternatives=(("Top", "Left"),))
+    balanced(data, tmp_path / "new")
+    made = [r for r in rows_of(tmp_path / "new") if r["counterfactual_do"] == "Top=0"]
+    assert made
+    for row in made:
+        i = data.files.index(row["counterfactual_of"])
+        assert row["Left"] == ("1" if data.labels[i, 2] == 1 else "")
+
+
 # -- broken runs ----------------------------------------------------------------------------------
 
 
@@ -456,6 +466,16 @@ def test_some_images_are_flipped_with_their_labels_and_the_others_are_left(
     again = CounterfactualAugment(network, NAMES, "Top", 0.5, seed=1)
     assert torch.equal(again(x, y)[1], labels)
     assert not torch.equal(again(x, y)[1], labels)  # the next batch draws anew
+
+
+def test_a_label_that_an_alternative_may_have_changed_is_unknown() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(NAMES, 32, width=8, z_dim=8, alternatives=(("Top", "Left"),))
+    x, y = batch()
+    _, labels = CounterfactualAugment(CDVAEGAN(config).eval(), NAMES, "Top", 0.5, seed=1)(x, y)
+    off = (labels[:, 0] == 0) & (y[:, 0] == 1)
+    assert set(labels[off, 2][y[off, 2] == 0].tolist()) == {-1}
+    assert torch.equal(labels[~off, 1:], y[~off, 1:])
 
 
 def test_never_and_always(network: CDVAEGAN) -> None:

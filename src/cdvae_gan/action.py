@@ -29,6 +29,7 @@ __all__ = [
     "Values",
     "checked",
     "codes",
+    "consequences",
     "kappa",
     "label_table",
     "parse_do",
@@ -167,14 +168,14 @@ def rules(
     return Rules(yields, replaces)
 
 
-def sentences(
-    a: NDArray[np.float32],
-    asked: NDArray[np.float32],
+def consequences(
+    a: NDArray[Any],
+    asked: NDArray[Any],
     values: Values,
     attributes: Sequence[str],
     known: Rules[NDArray[Any]],
-) -> tuple[str, ...]:
-    """What an intervention changes besides what it says, in words.
+) -> list[tuple[str, NDArray[np.bool_]]]:
+    """What an intervention changes besides what it says: in words, and in which images, ``(B,)``.
 
     Args:
         a: ``(B, K)`` in {0, 1}: before the intervention.
@@ -183,20 +184,30 @@ def sentences(
         attributes: The K names.
         known: The rules.
     """
-    told = []
+    found = []
     rose, fell = asked > a, asked < a
     for j, other in enumerate(attributes):
-        if other in values:
-            continue
         for k, name in enumerate(attributes):
             for rule, moved, cause, words in (
                 (known.yields, fell, rose, "gives way to"),
                 (known.replaces, rose, fell, "takes the place of"),
             ):
-                n = int((moved[:, j] & cause[:, k]).sum()) if rule[j, k] else 0
-                if n:
-                    told.append(f"{other} {words} {name} in {n} of {len(a)} images")
-    return tuple(told)
+                rows = moved[:, j] & cause[:, k]
+                if other not in values and rule[j, k] and rows.any():
+                    found.append((f"{other} {words} {name}", rows))
+    return found
+
+
+def sentences(
+    a: NDArray[Any],
+    asked: NDArray[Any],
+    values: Values,
+    attributes: Sequence[str],
+    known: Rules[NDArray[Any]],
+) -> tuple[str, ...]:
+    """`consequences`, with how many images they are of."""
+    found = consequences(a, asked, values, attributes, known)
+    return tuple(f"{told} in {rows.sum()} of {len(a)} images" for told, rows in found)
 
 
 def label_table(

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import default_collate
 
 from cdvae_gan.balancing.filter import Filter
-from cdvae_gan.data.dataset import AttributeDataset
+from cdvae_gan.data.dataset import UNKNOWN, AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.edits import ModelEditor
 from cdvae_gan.evaluation.judges import Judge, load_judge
@@ -72,6 +72,10 @@ class CounterfactualAugment:
             raise InputError(f"strength must lie in (0, 1], not {strength}")
         self._given, self._chances = _chances(probability, given, self.attributes)
         self._excluded = _excluded(self.model, flip, self.attributes)
+        others = {
+            o for name, *group in self.model.config.alternatives if name == flip for o in group
+        }
+        self._alternatives = [k for k, name in enumerate(self.attributes) if name in others]
         loaded = [j if isinstance(j, Judge) else load_judge(j) for j in judges]
         self._keep = Filter.of(loaded, (flip,), (flip,))
         self._seed = seed
@@ -152,6 +156,9 @@ class CounterfactualAugment:
         for other in self._excluded:
             off = rows[(target == 1) & (labels[rows, other] == 1)]
             labels[off, other] = 0
+        for other in self._alternatives:  # one of them takes the place of what is taken off
+            unsure = rows[(target == 0) & (labels[rows, other] == 0)]
+            labels[unsure, other] = UNKNOWN
         return images, labels
 
     def _chance(self, labels: Tensor) -> Tensor:

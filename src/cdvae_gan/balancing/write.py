@@ -415,7 +415,10 @@ def _made_rows(work: _Work) -> Iterator[list[str]]:
 
 
 def _relabelled(train: AttributeDataset, one: Made) -> npt.NDArray[np.int8]:
-    """The source's labels with the attribute set; what it excludes is off."""
+    """The source's labels with the attribute set; what it excludes is off.
+
+    Which alternative takes the place of one that is taken off, the model knows and we do not.
+    """
     labels: npt.NDArray[np.int8] = train.labels[one.row].copy()
     labels[train.attributes.index(one.attribute)] = one.value
     if one.value == 1:
@@ -423,6 +426,10 @@ def _relabelled(train: AttributeDataset, one: Made) -> npt.NDArray[np.int8]:
         for other in others:
             k = train.attributes.index(other)
             labels[k] = 0 if labels[k] == 1 else labels[k]
+    for name, *instead in train.alternatives if one.value == 0 else ():
+        for other in instead if name == one.attribute else ():
+            k = train.attributes.index(other)
+            labels[k] = UNKNOWN if labels[k] == 0 else labels[k]
     return labels
 
 

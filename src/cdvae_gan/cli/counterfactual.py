@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from cdvae_gan.config import ModelConfig
     from cdvae_gan.counterfactual import Counterfactuals
     from cdvae_gan.model import CDVAEGAN
 
@@ -242,7 +243,7 @@ class _Job:
                     pixels,
                     drawn[i],
                     *_readings(result, i),
-                    _given_way(result, i, self.model.config.exclusive),
+                    _consequences(result, i, self.model.config),
                     written,
                     self.strength,
                     result.detail,
@@ -323,16 +324,15 @@ def _readings(
     return before, asked, after
 
 
-def _given_way(result: Counterfactuals, i: int, exclusive: Sequence[Sequence[str]]) -> list[str]:
-    """Which attributes of one image were switched off by an exclusive one, in words."""
-    before, asked, _ = _readings(result, i)
-    sentences = []
-    for group in exclusive:
-        risen = [n for n in group if n in result.do and asked[n] > (before[n] > 0.5)]
-        for name in group:
-            if risen and name not in result.do and asked[name] < (before[name] > 0.5):
-                sentences.append(f"{name} gives way to {' and '.join(risen)}")
-    return sentences
+def _consequences(result: Counterfactuals, i: int, config: ModelConfig) -> list[str]:
+    """What else changed in one image, in words."""
+    from cdvae_gan.action import checked, codes, consequences, present, rules
+
+    values = checked(result.do, config.attributes)
+    before, asked = (rows[i : i + 1].numpy() for rows in (result.before, result.asked))
+    a = present(before, codes(values, config.attributes), config.certainty)
+    known = rules(config.attributes, config.exclusive, config.alternatives)
+    return [told for told, _ in consequences(a, asked, values, config.attributes, known)]
 
 
 def _counted(n: int, noun: str) -> str:
