@@ -1,0 +1,184 @@
+"""What a model's edits gain and what they cost, in a few minutes, to compare candidates by.
+
+    python experiments/frontier.py MODEL [MODEL …] --celeba CELEBA [--judge JUDGE …] [--images 40]
+
+Photos of the tune half, the same for all models, as many for each direction: every attribute is put
+on those without it and taken off those with it, without labels, as a user would. Printed are, for
+each model,
+
+- deception: the share of edits that judges believe, of photos that they read right, a mean of
+  directions, so that putting a beard on counts no more than taking one off;
+- same: the share taken for the same person by dlib, without Male and Young;
+- the Fréchet distance of all edits to real photos that have what was asked for, as many, in the
+  features of two networks. It falls with the number of images: compare it within one call.
+
+No figure of it is reported as a model's own; those are of the report half.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+import cdvae_gan
+from cdvae_gan.data import AttributeDataset
+from cdvae_gan.evaluation.bootstrap import interval, resampled
+from cdvae_gan.evaluation.edits import ModelEditor
+from cdvae_gan.evaluation.embeddings import (
+    SAME_PERSON,
+    Embedding,
+    face_embedding,
+    object_embedding,
+)
+from cdvae_gan.evaluation.judges import Judge, load_judge
+from cdvae_gan.evaluation.judges.store import shipped_judges
+from cdvae_gan.evaluation.metrics.realism import frechet_distance
+from cdvae_gan.evaluation.splits import halves
+from cdvae_gan.images import to_float, to_uint8
+
+OTHER_PEOPLE = ("Male", "Young")
+"""Attributes whose edits may make another person of somebody"""
+
+
+@dataclass(frozen=True)
+class Direction:
+    """Photos with one value of an attribute, and what became of their edits to the other."""
+
+    attribute: str
+    asked: int
+    photos: Tensor
+    """uint8 ``(n, 3, H, W)``"""
+    real: Tensor
+    """uint8 photos that have what is asked for"""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Of one model."""
+
+    deception: tuple[float, float, float]
+    """Mean of directions, with its interval"""
+    by_direction: tuple[float, ...]
+    same: float
+    frechet: tuple[float, ...]
+    """A distance for each embedding"""
+
+
+def directions(data: AttributeDataset, images: int, seed: int = 0) -> list[Direction]:
+    """Photos of each direction, drawn by seed."""
+    draw = np.random.default_rng(seed)
+    labels = np.asarray(data.labels)
+    found = []
+    for k, name in enumerate(data.attributes):
+        off, on = (
+            data.batch(np.sort(draw.permutation(np.flatnonzero(labels[:, k] == v))[:images])).images
+            for v in (0, 1)
+        )
+        found += [Direction(name, 1, off, on), Direction(name, 0, on, off)]
+    return found
+
+
+@torch.no_grad()
+def measured(
+    model: cdvae_gan.CDVAEGAN,
+    asked: Sequence[Direction],
+    judges: Sequence[Judge],
+    same_by: Embedding | None,
+    spaces: Sequence[tuple[Embedding, Tensor]],
+) -> Figures:
+    """Edit the photos of all directions and look at what came of it.
+
+    Args:
+        model: The model.
+        asked: See `directions`.
+        judges: Of all of the model's attributes; where none can be trusted, none is asked.
+        same_by: What people are told apart by; None not to ask.
+        spaces: In whose features to compare edits with real photos, and the features of those.
+    """
+    editor = ModelEditor(model)
+    draws, values, same, edits = [], [], [], []
+    for i, one in enumerate(asked):
+        x = to_float(one.photos).contiguous(memory_format=torch.channels_last)
+        edited = to_uint8(editor(x, one.attribute, torch.full((len(x),), one.asked)))
+        edits.append(edited)
+        believed, counted = _believed(one, edited, judges)
+        if counted.sum():
+            sums = np.stack([believed, counted], axis=1)
+            draws.append(resampled(sums, _share, seed=i))
+            values.append(float(believed.sum() / counted.sum()))
+        else:
+            values.append(np.nan)
+        if same_by is not None and one.attribute not in OTHER_PEOPLE:
+            distance = (same_by(one.photos) - same_by(edited)).norm(dim=1)
+            same.append(float((distance < SAME_PERSON).float().mean()))
+    low, high = interval(np.mean(draws, axis=0))
+    drawn = torch.cat(edits)
+    return Figures(
+        (float(np.nanmean(values)), low, high),
+        tuple(values),
+        float(np.mean(same)) if same else np.nan,
+        tuple(
+            frechet_distance(embed(drawn).double().numpy(), real.double().numpy())
+            for embed, real in spaces
+        ),
+    )
+
+
+def _share(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    return totals[..., 0] / totals[..., 1]
+
+
+def _believed(
+    one: Direction, edited: Tensor, judges: Sequence[Judge]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """For each photo by how many judges it is read right, and by how many of these its edit."""
+    believed, counted = np.zeros((2, len(edited)))
+    for judge in judges:
+        k = judge.attributes.index(one.attribute)
+        if not judge.card.trusted[k]:
+            continue
+        right = (judge.read(one.photos)[:, k] == 1 - one.asked).numpy()
+        counted += right
+        believed += right & (judge.read(edited)[:, k] == one.asked).numpy()
+    return believed, counted
+
+
+def main() -> None:
+    """Print a line a model, then a line a direction."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--celeba", required=True, help="folder of CelebA in its official layout")
+    parser.add_argument("--judge", action="append", help="default: those that are shipped")
+    parser.add_argument("--images", type=int, default=40)
+    o = parser.parse_args()
+    loaded = [cdvae_gan.load(model) for model in o.models]
+    first = loaded[0]
+    data = cdvae_gan.open_dataset(o.celeba, attributes=first.attributes, size=first.image_size)
+    judges = [load_judge(j).select(first.attributes) for j in o.judge or shipped_judges()]
+    asked = directions(halves(data).tune, o.images)
+    face, thing = face_embedding(), object_embedding()
+    real = torch.cat([one.real for one in asked])
+    spaces = [(embed, embed(real)) for embed in (thing, face)]
+    found = []
+    for name, model in zip(o.models, loaded, strict=True):
+        figures = measured(model, asked, judges, face, spaces)
+        mean, low, high = figures.deception
+        print(
+            f"{name}: deception {mean:.3f} [{low:.3f}, {high:.3f}], same {figures.same:.3f}, "
+            f"Fréchet {figures.frechet[0]:.2f} (object), {figures.frechet[1]:.4f} (face)",
+            flush=True,
+        )
+        found.append(figures)
+    for i, one in enumerate(asked):
+        rates = " ".join(f"{f.by_direction[i]:.2f}" for f in found)
+        print(f"{one.attribute}={one.asked}: {rates} (n = {len(one.photos)})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""What edits gain and what they cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from cdvae_gan import CDVAEGAN, ModelConfig
+from cdvae_gan.data import AttributeDataset, open_dataset
+from cdvae_gan.evaluation.judges import Card, Judge
+from frontier import directions, measured
+
+NAMES = ("Hat", "Glasses")
+
+
+@pytest.fixture(scope="module")
+def data() -> AttributeDataset:
+    return open_dataset("avatars:n=80,seed=5", size=32).select(list(NAMES))
+
+
+def pixels(images: Tensor) -> Tensor:
+    return images.float().mean(dim=(2, 3))
+
+
+def reader(data: AttributeDataset, *, credulous: bool) -> Judge:
+    """Reads photos as their labels say; of what is none, it reads the opposite or the same."""
+    photos, labels = data.batch(np.arange(len(data)))
+    known = {p.numpy().tobytes(): y for p, y in zip(photos, labels, strict=True)}
+    latest: list[Tensor] = []
+
+    def read(images: Tensor) -> Tensor:
+        if all(image.numpy().tobytes() in known for image in images):
+            latest[:] = [known[image.numpy().tobytes()] for image in images]
+            return torch.stack(latest).float() - 0.5
+        seen = torch.stack(latest).float() - 0.5
+        return -seen if credulous else seen
+
+    return Judge(Card("reader", "test", NAMES, data.image_size), read)
+
+
+def model() -> CDVAEGAN:
+    torch.manual_seed(0)
+    return CDVAEGAN(ModelConfig(NAMES, image_size=32, z_dim=8, width=8, certainty=1)).eval()
+
+
+def test_both_directions_of_each_attribute_with_as_many_real_ones(data: AttributeDataset) -> None:
+    found = directions(data, 10)
+    assert [(d.attribute, d.asked) for d in found] == [(n, a) for n in NAMES for a in (1, 0)]
+    put_on, take_off = found[:2]
+    assert torch.equal(put_on.real, take_off.photos)
+    assert torch.equal(put_on.photos, take_off.real)
+    assert all(len(d.photos) <= 10 for d in found)
+    again = directions(data, 10)
+    assert all(torch.equal(a.photos, b.photos) for a, b in zip(found, again, strict=True))
+
+
+@pytest.mark.parametrize("credulous", [True, False])
+def test_deception_is_what_judges_believe(data: AttributeDataset, credulous: bool) -> None:
+    asked = directions(data, 10)
+    found = measured(model(), asked, [reader(data, credulous=credulous)], None, [])
+    assert found.deception == (credulous, credulous, credulous)
+    assert set(found.by_direction) == {float(credulous)}
+
+
+def test_people_stay_who_they_are_where_nothing_is_changed(data: AttributeDataset) -> None:
+    asked = directions(data, 10)
+    judges = [reader(data, credulous=False)]
+
+    def close(images: Tensor) -> Tensor:
+        return pixels(images) / 1e6
+
+    def far(images: Tensor) -> Tensor:
+        return torch.rand(len(images), 64) * 100
+
+    assert measured(model(), asked, judges, close, []).same == 1
+    assert measured(model(), asked, judges, far, []).same == 0
+
+
+def test_edits_that_are_the_photos_are_as_far_from_real_ones_as_these(
+    data: AttributeDataset,
+) -> None:
+    asked = directions(data, 10)
+    edits = torch.cat([d.photos for d in asked])
+    judges = [reader(data, credulous=False)]
+    (near,) = measured(model(), asked, judges, None, [(pixels, pixels(edits))]).frechet
+    (far,) = measured(model(), asked, judges, None, [(pixels, pixels(edits) + 20)]).frechet
+    assert far > near + 3 * 20**2 * 0.8
