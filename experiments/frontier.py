@@ -59,6 +59,22 @@ class Direction:
 
 
 @dataclass(frozen=True)
+class Space:
+    """Features of pictures."""
+
+    embed: Embedding
+    photos: list[Tensor]
+    """For each direction, those of its photos"""
+    real: list[Tensor]
+    """… and of photos that have what is asked for"""
+
+    @classmethod
+    def of(cls, embed: Embedding, asked: Sequence[Direction]) -> Space:
+        """Embed the photos of all directions."""
+        return cls(embed, [embed(d.photos) for d in asked], [embed(d.real) for d in asked])
+
+
+@dataclass(frozen=True)
 class Figures:
     """Of one model."""
 
@@ -89,8 +105,7 @@ def measured(
     model: cdvae_gan.CDVAEGAN,
     asked: Sequence[Direction],
     judges: Sequence[Judge],
-    same_by: Embedding | None,
-    spaces: Sequence[tuple[Embedding, Tensor]],
+    spaces: Sequence[Space],
 ) -> Figures:
     """Edit the photos of all directions and look at what came of it.
 
@@ -98,15 +113,17 @@ def measured(
         model: The model.
         asked: See `directions`.
         judges: Of all of the model's attributes; where none can be trusted, none is asked.
-        same_by: What people are told apart by; None not to ask.
-        spaces: In whose features to compare edits with real photos, and the features of those.
+        spaces: In whose features to compare edits and photos. By the last one people are told
+            apart.
     """
     editor = ModelEditor(model)
-    draws, values, same, edits = [], [], [], []
+    draws, values, same = [], [], []
+    edits: list[list[Tensor]] = [[] for _ in spaces]
     for i, one in enumerate(asked):
         x = to_float(one.photos).contiguous(memory_format=torch.channels_last)
         edited = to_uint8(editor(x, one.attribute, torch.full((len(x),), one.asked)))
-        edits.append(edited)
+        for space, drawn in zip(spaces, edits, strict=True):
+            drawn.append(space.embed(edited))
         believed, counted = _believed(one, edited, judges)
         if counted.sum():
             sums = np.stack([believed, counted], axis=1)
@@ -114,18 +131,17 @@ def measured(
             values.append(float(believed.sum() / counted.sum()))
         else:
             values.append(np.nan)
-        if same_by is not None and one.attribute not in OTHER_PEOPLE:
-            distance = (same_by(one.photos) - same_by(edited)).norm(dim=1)
+        if spaces and one.attribute not in OTHER_PEOPLE:
+            distance = (spaces[-1].photos[i] - edits[-1][i]).norm(dim=1)
             same.append(float((distance < SAME_PERSON).float().mean()))
     low, high = interval(np.mean(draws, axis=0))
-    drawn = torch.cat(edits)
     return Figures(
         (float(np.nanmean(values)), low, high),
         tuple(values),
         float(np.mean(same)) if same else np.nan,
         tuple(
-            frechet_distance(embed(drawn).double().numpy(), real.double().numpy())
-            for embed, real in spaces
+            frechet_distance(*(torch.cat(f).double().numpy() for f in (drawn, space.real)))
+            for space, drawn in zip(spaces, edits, strict=True)
         ),
     )
 
@@ -163,11 +179,10 @@ def main() -> None:
     judges = [load_judge(j).select(first.attributes) for j in o.judge or shipped_judges()]
     asked = directions(halves(data).tune, o.images)
     face, thing = face_embedding(), object_embedding()
-    real = torch.cat([one.real for one in asked])
-    spaces = [(embed, embed(real)) for embed in (thing, face)]
+    spaces = [Space.of(embed, asked) for embed in (thing, face)]
     found = []
     for name, model in zip(o.models, loaded, strict=True):
-        figures = measured(model, asked, judges, face, spaces)
+        figures = measured(model, asked, judges, spaces)
         mean, low, high = figures.deception
         print(
             f"{name}: deception {mean:.3f} [{low:.3f}, {high:.3f}], same {figures.same:.3f}, "

@@ -10,7 +10,7 @@ from torch import Tensor
 from cdvae_gan import CDVAEGAN, ModelConfig
 from cdvae_gan.data import AttributeDataset, open_dataset
 from cdvae_gan.evaluation.judges import Card, Judge
-from frontier import directions, measured
+from frontier import Space, directions, measured
 
 NAMES = ("Hat", "Glasses")
 
@@ -59,7 +59,7 @@ def test_both_directions_of_each_attribute_with_as_many_real_ones(data: Attribut
 @pytest.mark.parametrize("credulous", [True, False])
 def test_deception_is_what_judges_believe(data: AttributeDataset, credulous: bool) -> None:
     asked = directions(data, 10)
-    found = measured(model(), asked, [reader(data, credulous=credulous)], None, [])
+    found = measured(model(), asked, [reader(data, credulous=credulous)], [])
     assert found.deception == (credulous, credulous, credulous)
     assert set(found.by_direction) == {float(credulous)}
 
@@ -74,16 +74,14 @@ def test_people_stay_who_they_are_where_nothing_is_changed(data: AttributeDatase
     def far(images: Tensor) -> Tensor:
         return torch.rand(len(images), 64) * 100
 
-    assert measured(model(), asked, judges, close, []).same == 1
-    assert measured(model(), asked, judges, far, []).same == 0
+    for embed, same in ((close, 1), (far, 0)):
+        assert measured(model(), asked, judges, [Space.of(embed, asked)]).same == same
 
 
-def test_edits_that_are_the_photos_are_as_far_from_real_ones_as_these(
-    data: AttributeDataset,
-) -> None:
+def test_photos_that_are_farther_away_are_found_to_be(data: AttributeDataset) -> None:
     asked = directions(data, 10)
-    edits = torch.cat([d.photos for d in asked])
     judges = [reader(data, credulous=False)]
-    (near,) = measured(model(), asked, judges, None, [(pixels, pixels(edits))]).frechet
-    (far,) = measured(model(), asked, judges, None, [(pixels, pixels(edits) + 20)]).frechet
-    assert far > near + 3 * 20**2 * 0.8
+    here = Space.of(pixels, asked)
+    there = Space(pixels, here.photos, [f + 60 for f in here.real])
+    (near, far) = measured(model(), asked, judges, [here, there]).frechet
+    assert far > near + 60**2

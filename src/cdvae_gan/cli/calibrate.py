@@ -58,9 +58,11 @@ def calibrate(
 ) -> None:
     """Let edits show what is asked for as clearly as real photos do: weaker here, stronger there.
 
-    Weights stay as they are; what changes is how far an intervention goes in the attributes.
+    No training: what changes is how far an intervention goes in the attributes. And z gets the mean
+    and covariance of its prior, so that samples are as good as the model can draw.
     """
     from cdvae_gan.data import open_dataset
+    from cdvae_gan.training.prior import match_prior
     from cdvae_gan.training.reach import calibrated
 
     refuse(
@@ -80,6 +82,7 @@ def calibrate(
             seed=seed,
             progress=lambda done, total: progress.update(task, completed=done),
         )
+    match_prior(new, data.split("train"), seed)
     folder = new.save(out, half=True)
     reach = {
         name: {"put on": on, "taken off": off}

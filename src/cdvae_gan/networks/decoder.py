@@ -79,6 +79,8 @@ class Decoder(nn.Module):
         widths = [width * min(2**i, 8) for i in range(doublings - 1, -1, -1)]
         code_dim = z_dim + n_attributes
         self.start = nn.Linear(code_dim, widths[0] * 16, bias=False)
+        # The norm behind it takes its mean away, but not what differs from place to place.
+        self.start.bias = nn.Parameter(torch.zeros(widths[0] * 16))
         self.start_norm = nn.BatchNorm2d(widths[0])
         self.u_block = doublings - 3  # the block that draws at H/4
         self.blocks = nn.ModuleList(
@@ -105,6 +107,12 @@ class Decoder(nn.Module):
             else nn.Upsample(scale_factor=2, mode="bilinear")
         )
         self.out = nn.Conv2d(fine_channels or width, sum(self.channels_out), 3, padding=1)
+
+    @property
+    def of_code(self) -> list[nn.Linear]:
+        """The layers that take the code (z, 2 a − 1)."""
+        blocks = [block for block in (*self.blocks, self.fine) if isinstance(block, _Block)]
+        return [self.start, *(block.film for block in blocks)]
 
     def forward(self, z: Tensor, a: Tensor, u: Tensor | None = None) -> Drawing:
         """Draw from latents.

@@ -46,6 +46,7 @@ from cdvae_gan.training.loggers import DEFAULT_LOGGERS, check_loggers, make_logg
 from cdvae_gan.training.module import TrainingModule
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import Precision, choose_precision
+from cdvae_gan.training.prior import match_prior
 from cdvae_gan.training.start import learned_weights, take_over
 
 __all__ = ["Limits", "steps_done", "train"]
@@ -174,6 +175,8 @@ def train(
             DataLoader(stream, batch_size=None),
             ckpt_path=str(checkpoint) if resume else None,
         )
+        if trainer.is_global_zero:
+            _match_priors(out, train_data)
         trainer.strategy.barrier()
     if signals.caught is not None:
         said = f"stopped by a signal at step {trainer.global_step}; --resume goes on"
@@ -181,6 +184,15 @@ def train(
             raise KeyboardInterrupt(said)
         console.print(said)
     return load(out)
+
+
+def _match_priors(out: Path, data: AttributeDataset) -> None:
+    """Samples from the prior are what G knows how to draw; the checkpoint goes on as it was."""
+    for folder in (out / "model", out / "best"):
+        if folder.is_dir():
+            model = CDVAEGAN.from_pretrained(folder)
+            match_prior(model, data)
+            model.save(folder)
 
 
 def _check_erasure(model: CDVAEGAN, start_from: str | Path | None) -> None:
