@@ -233,6 +233,11 @@ def test_a_run_leaves_a_model_and_all_that_tells_how_it_came_about(
     for name in ("checkpoints/last.ckpt", "logs/metrics.csv", "best/model.safetensors"):
         assert (out / name).is_file(), name
     assert list((out / "logs").glob("events.out.tfevents*"))
+    with torch.no_grad():
+        train_data = data.split("train")
+        images = train_data.batch(range(len(train_data))).images
+        z = model.encoder(cdvae_gan.images.to_float(images)).z_mean
+    assert z.mean(dim=0).abs().max() < 0.01, "z lies where its prior does"
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
