@@ -24,6 +24,7 @@ from cdvae_gan.app.session import (
     command,
     edited,
     flips,
+    instead,
     opened,
     positions,
     with_value,
@@ -97,6 +98,16 @@ def test_sliders_stand_where_what_is_asked_for_or_read_says() -> None:
     assert positions({}, read, model) == read
     assert positions({NAMES[1]: 1.0}, read, model) == [0.0, 1.0, *read[2:]]
     assert positions({NAMES[1]: 0.0, NAMES[2]: 0.5}, read, model) == [1.0, 0.0, 0.5, *read[3:]]
+
+
+def test_the_slider_of_what_takes_the_place_moves_as_far_as_the_other() -> None:
+    model = CDVAEGAN(replace(small_model().config, exclusive=(), alternatives=(NAMES[:2],)))
+    read = [1.0, 0.25, *(1.0 for _ in NAMES[2:])]
+    assert instead(NAMES[0], model) == [NAMES[1]]
+    assert instead(NAMES[1], model) == []
+    assert positions({NAMES[0]: 0.0}, read, model) == [0.0, 1.0, *read[2:]]
+    assert positions({NAMES[0]: 0.25}, read, model) == [0.25, 0.75, *read[2:]]
+    assert positions({NAMES[0]: 0.0, NAMES[1]: 0.5}, read, model) == [0.0, 0.5, *read[2:]]
 
 
 def test_every_attribute_has_its_flip(portrait: Path, model: CDVAEGAN) -> None:

@@ -448,3 +448,10 @@ def test_info_tells_what_a_model_is(cli: Cli, model: Path) -> None:
     assert told["exclusive"] == [["Black_Hair", "Blond_Hair"]]
     assert told["parameters"]["total"] == sum(p.numel() for p in network.parameters())
     assert ModelConfig.from_json(json.dumps(told["config"])) == network.config
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "cdvae_gan", "--version"], capture_output=True, text=True, check=True
+    )
+    assert told.stdout == f"cdvae-gan {__version__}\n"

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from PIL import Image
 
+from cdvae_gan.action import checked, codes, present
 from cdvae_gan.auditing import Audit, audit
-from cdvae_gan.counterfactual import Do
+from cdvae_gan.counterfactual import Do, act
 from cdvae_gan.editing import EditedPhoto, edit
 from cdvae_gan.errors import InputError
 from cdvae_gan.faces import Face, straighten
@@ -24,6 +26,7 @@ __all__ = [
     "command",
     "edited",
     "flips",
+    "instead",
     "opened",
     "positions",
     "rivals",
@@ -101,13 +104,21 @@ def rivals(attribute: str, model: CDVAEGAN) -> list[str]:
     return [name for group in groups for name in group if name != attribute]
 
 
+def instead(attribute: str, model: CDVAEGAN) -> list[str]:
+    """The attributes of which one takes the place of this one when it goes."""
+    return [o for name, *others in model.config.alternatives if name == attribute for o in others]
+
+
 def positions(do: Do, read: Sequence[float], model: CDVAEGAN) -> list[float]:
-    """Where the sliders belong: what is asked for, else what is read, if no rival is put on."""
-    found = []
-    for name, there in zip(model.attributes, read, strict=True):
-        given_way = any(float(do.get(n, 0)) > 0 for n in rivals(name, model))
-        found.append(float(do.get(name, 0.0 if given_way else there)))
-    return found
+    """Where the sliders belong: what is asked for, what follows from it, else what is read."""
+    config = model.config
+    code = codes(checked(do, model.attributes), model.attributes)
+    there = torch.tensor([read])
+    a = present(there, torch.from_numpy(code), config.certainty).float()
+    after = act(a, do, config, there).a
+    moved = (after != a) & torch.from_numpy(code < 0)
+    follows = torch.where(moved, after, there)[0].tolist()
+    return [float(do.get(n, p)) for n, p in zip(model.attributes, follows, strict=True)]
 
 
 def flips(photo: Photo, settings: Settings, model: CDVAEGAN) -> list[tuple[Image.Image, str]]:

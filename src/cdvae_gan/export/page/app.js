@@ -251,18 +251,22 @@ async function edit() {
 }
 
 function showReadings(asked, after) {
-  const gaveWay = [];
+  const gone = [];
+  const come = [];
   sliders.forEach(({ row, input, output }, k) => {
     const set = codes[k] !== LEAVE;
     row.classList.toggle("set", set);
     if (!set) input.value = asked[k];
-    if (!set && asked[k] !== found.a[k]) gaveWay.push(words(model.attributes[k]));
+    if (!set && asked[k] < found.a[k]) gone.push(words(model.attributes[k]));
+    if (!set && asked[k] > found.a[k]) come.push(words(model.attributes[k]));
     const [b, a] = [found.before[k], after[k]].map((p) => percent(p));
     output.textContent = b === a ? b : `${b} → ${a}`;
     input.setAttribute("aria-valuetext", `${percent(asked[k])}, the model reads ${b} before and ${a} after`);
   });
-  const names = gaveWay.join(", ");
-  $("said").textContent = names && `Given way, since it excludes what was asked: ${names}.`;
+  const said = [];
+  if (gone.length) said.push(`Given way, since it excludes what was asked: ${gone.join(", ")}.`);
+  if (come.length) said.push(`In the place of what is gone: ${come.join(", ")}.`);
+  $("said").textContent = said.join(" ");
 }
 
 async function showFlips() {
