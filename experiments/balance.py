@@ -13,7 +13,8 @@ Tasks, each with its groups (target × group), measured on the validation split:
 
     erm        as it is                                resample    every group as often
     reweight   every group with the same weight        mixup, jitter   ordinary augmentation
-    ours       with counterfactuals from augment       ours+resample, ours+reweight
+    ours       with counterfactuals from augment       ours+resample, ours+reweight: with weights
+                                                       of the groups' real images; others count 1
 
 All networks take equally many steps; none is chosen by looking at the validation split. Every
 trained network leaves a file in the work folder, so a broken run goes on where it was. Intervals
@@ -240,8 +241,11 @@ def fit(
     )
     cell = np.concatenate([part.cell for part in parts])
     target = np.concatenate([part.target for part in parts])
-    share = np.bincount(cell, minlength=4) / len(cell)
+    # Of real images alone: else counterfactuals take the weight from the few that a group has.
+    real = np.arange(len(cell)) < len(parts[0].cell)
+    share = np.bincount(cell[real], minlength=4) / real.sum()
     even = 1 / (np.count_nonzero(share) * share[cell])  # mean 1
+    even[~real] = 1
     chances = even / even.sum() if method == "resample" else None
     for _ in range(steps):
         rows = generator.choice(len(cell), BATCH, p=chances)

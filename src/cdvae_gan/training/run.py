@@ -175,7 +175,7 @@ def train(
             DataLoader(stream, batch_size=None),
             ckpt_path=str(checkpoint) if resume else None,
         )
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and trainer.global_step > start:
             _match_priors(out, train_data)
         trainer.strategy.barrier()
     if signals.caught is not None:
