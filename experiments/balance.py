@@ -13,8 +13,9 @@ Tasks, each with its groups (target × group), measured on the validation split:
 
     erm        as it is                                resample    every group as often
     reweight   every group with the same weight        mixup, jitter   ordinary augmentation
-    ours       with counterfactuals from augment       ours+resample, ours+reweight: with weights
-                                                       of the groups' real images; others count 1
+    ours       with counterfactuals from augment       ours+resample, ours+reweight
+    ours+reweight-real    weights even out the real images; counterfactuals count 1 each, and take
+                          no weight from the few real ones of a rare group
 
 All networks take equally many steps; none is chosen by looking at the validation split. Every
 trained network leaves a file in the work folder, so a broken run goes on where it was. Intervals
@@ -50,7 +51,7 @@ from cdvae_gan.evaluation.splits import groups_of
 from cdvae_gan.images import to_float
 
 BASELINES = ("erm", "resample", "reweight", "mixup", "jitter")
-OURS = ("ours", "ours+resample", "ours+reweight")
+OURS = ("ours", "ours+resample", "ours+reweight", "ours+reweight-real")
 METHODS = (*BASELINES, *OURS)
 BATCH = 128
 MIXUP = 0.4
@@ -241,17 +242,18 @@ def fit(
     )
     cell = np.concatenate([part.cell for part in parts])
     target = np.concatenate([part.target for part in parts])
-    # Of real images alone: else counterfactuals take the weight from the few that a group has.
-    real = np.arange(len(cell)) < len(parts[0].cell)
-    share = np.bincount(cell[real], minlength=4) / real.sum()
-    even = 1 / (np.count_nonzero(share) * share[cell])  # mean 1
-    even[~real] = 1
+    counted = np.ones(len(cell), bool)
+    if method == "reweight-real":
+        counted[len(parts[0].cell) :] = False
+    share = np.bincount(cell[counted], minlength=4) / counted.sum()
+    even = np.ones(len(cell))
+    even[counted] = 1 / (np.count_nonzero(share) * share[cell[counted]])  # mean 1
     chances = even / even.sum() if method == "resample" else None
     for _ in range(steps):
         rows = generator.choice(len(cell), BATCH, p=chances)
         x, y = images(parts, rows), torch.from_numpy(target[rows]).float()
         x = ordinary(x, generator, jitter=method == "jitter")
-        weight = torch.from_numpy(even[rows]).float() if method == "reweight" else None
+        weight = torch.from_numpy(even[rows]).float() if method.startswith("reweight") else None
         if method == "mixup":
             x, y = mixed(x, y, generator)
         loss = F.binary_cross_entropy_with_logits(network(x)[:, 0], y, weight)
