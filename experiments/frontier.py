@@ -48,7 +48,7 @@ OTHER_PEOPLE = ("Male", "Young")
 
 @dataclass(frozen=True)
 class Direction:
-    """Photos with one value of an attribute, and what became of their edits to the other."""
+    """Photos with one value of an attribute, which are asked for the other."""
 
     attribute: str
     asked: int

@@ -14,9 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cdvae_gan.action import LEAVE, Rules, present, rules
+from cdvae_gan.action import LEAVE, present
 from cdvae_gan.config import ModelConfig
-from cdvae_gan.counterfactual import act_by_code
+from cdvae_gan.counterfactual import act_by_code, rules_of
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.evaluation.edits import setting
 
@@ -41,8 +41,7 @@ class Redrawing:
         detail: float,
     ) -> None:
         self.attributes = data.attributes
-        tables = rules(data.attributes, data.exclusive, data.alternatives)
-        self.rules = Rules(*(torch.from_numpy(table) for table in tables))
+        self.rules = rules_of(data)
         self.read = read
         self.redraw = redraw
         self.detail = detail

@@ -11,7 +11,7 @@ Nothing here needs torch: what reads an exported model shares it with the model 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,14 @@ __all__ = [
     "FLIP",
     "LEAVE",
     "Do",
+    "Ruled",
     "Rules",
     "Values",
+    "alternatives_to",
     "checked",
     "codes",
     "consequences",
+    "excluded_by",
     "kappa",
     "label_table",
     "parse_do",
@@ -144,27 +147,35 @@ def present(probabilities: Numbers, code: Numbers, certainty: float) -> Numbers:
     return (told & (probabilities > threshold)) | (~told & (probabilities > 0.5))
 
 
-def rules(
-    attributes: Sequence[str],
-    exclusive: Sequence[Sequence[str]] = (),
-    alternatives: Sequence[Sequence[str]] = (),
-) -> Rules[NDArray[Any]]:
-    """The rules as tables.
+class Ruled(Protocol):
+    """What says of its attributes how they depend on one another: a model's configuration, data."""
 
-    Args:
-        attributes: The K names.
-        exclusive: Groups of names of which at most one is 1.
-        alternatives: A name, and those of which one takes its place when it is switched off.
-    """
-    yields, replaces = np.zeros((2, len(attributes), len(attributes)), np.float32)
-    for group in exclusive:
-        for name in group:
-            for other in group:
-                if other != name:
-                    yields[attributes.index(other), attributes.index(name)] = 1
-    for name, *others in alternatives:
-        for other in others:
-            replaces[attributes.index(other), attributes.index(name)] = 1
+    @property
+    def attributes(self) -> tuple[str, ...]: ...
+    @property
+    def exclusive(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def alternatives(self) -> tuple[tuple[str, ...], ...]: ...
+
+
+def excluded_by(name: str, of: Ruled) -> list[str]:
+    """The attributes that go when this one is switched on."""
+    found = [o for group in of.exclusive if name in group for o in group if o != name]
+    return list(dict.fromkeys(found))
+
+
+def alternatives_to(name: str, of: Ruled) -> list[str]:
+    """The attributes of which one takes the place of this one when it is switched off."""
+    return [o for gone, *others in of.alternatives if gone == name for o in others]
+
+
+def rules(of: Ruled) -> Rules[NDArray[Any]]:
+    """The rules as tables."""
+    names = of.attributes
+    yields, replaces = np.zeros((2, len(names), len(names)), np.float32)
+    for k, name in enumerate(names):
+        yields[[names.index(other) for other in excluded_by(name, of)], k] = 1
+        replaces[[names.index(other) for other in alternatives_to(name, of)], k] = 1
     return Rules(yields, replaces)
 
 

@@ -31,6 +31,7 @@ from torch import Tensor
 from cdvae_gan.action import (
     LEAVE,
     Do,
+    Ruled,
     Rules,
     checked,
     codes,
@@ -204,17 +205,15 @@ def act(
     values = checked(do, config.attributes, config.exclusive, strength)
     if probabilities is None:
         probabilities = torch.tensor(config.prior or (0.5,) * a.shape[1]).to(a).expand_as(a)
-    tables = rules(config.attributes, config.exclusive, config.alternatives)
     code = torch.from_numpy(codes(values, config.attributes)).to(a.device)
     asked = act_by_code(a, probabilities, code, rules_of(config, a.device), strength)
     before, after = a.detach().cpu().numpy(), asked.detach().cpu().numpy()
-    return Action(asked, sentences(before, after, values, config.attributes, tables))
+    return Action(asked, sentences(before, after, values, config.attributes, rules(config)))
 
 
-def rules_of(config: ModelConfig, device: torch.device | None = None) -> Rules[Tensor]:
-    """The rules of a model as tensors."""
-    tables = rules(config.attributes, config.exclusive, config.alternatives)
-    return Rules(*(torch.from_numpy(table).to(device) for table in tables))
+def rules_of(of: Ruled, device: torch.device | None = None) -> Rules[Tensor]:
+    """The rules of a model or of data as tensors."""
+    return Rules(*(torch.from_numpy(table).to(device) for table in rules(of)))
 
 
 def act_by_code(
@@ -343,8 +342,7 @@ def explain(
     config = model.config
     values = checked(do, model.attributes, config.exclusive, strength)
     code = torch.from_numpy(codes(values, model.attributes)).to(device)
-    tables = rules(model.attributes, config.exclusive, config.alternatives)
-    known = rules_of(config, device)
+    tables, known = rules(config), rules_of(config, device)
     parts = []
     resolved: list[str] = []
     for start in range(0, len(x), _BATCH):

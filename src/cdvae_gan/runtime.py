@@ -107,7 +107,7 @@ class OnnxModel:
         labels = label_table(attributes, len(x), names)
         values = checked(do, names, exclusive, strength)
         code = codes(values, names)
-        tables = rules(names, exclusive, self.config.alternatives)
+        tables = rules(self.config)
         answers: list[dict[str, Floats]] = []
         resolved: list[str] = []
         for start in range(0, len(x), _BATCH):

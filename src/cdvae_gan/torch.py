@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from cdvae_gan.action import alternatives_to, excluded_by
 from cdvae_gan.balancing.filter import Filter
 from cdvae_gan.data.dataset import UNKNOWN, AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
@@ -71,11 +72,10 @@ class CounterfactualAugment:
         if not 0 < strength <= 1:
             raise InputError(f"strength must lie in (0, 1], not {strength}")
         self._given, self._chances = _chances(probability, given, self.attributes)
-        self._excluded = _excluded(self.model, flip, self.attributes)
-        others = {
-            o for name, *group in self.model.config.alternatives if name == flip for o in group
-        }
-        self._alternatives = [k for k, name in enumerate(self.attributes) if name in others]
+        excluded = excluded_by(flip, self.model.config)
+        self._excluded = [k for k, name in enumerate(self.attributes) if name in excluded]
+        instead = alternatives_to(flip, self.model.config)
+        self._alternatives = [k for k, name in enumerate(self.attributes) if name in instead]
         loaded = [j if isinstance(j, Judge) else load_judge(j) for j in judges]
         self._keep = Filter.of(loaded, (flip,), (flip,))
         self._seed = seed
@@ -212,9 +212,3 @@ def _chances(
         if not 0 <= p <= 1:
             raise InputError(f"a probability must lie in [0, 1], not {p}")
     return tuple(given), table
-
-
-def _excluded(model: CDVAEGAN, flip: str, attributes: tuple[str, ...]) -> list[int]:
-    groups = [g for g in model.config.exclusive if flip in g]
-    others = {name for group in groups for name in group if name != flip}
-    return [k for k, name in enumerate(attributes) if name in others]

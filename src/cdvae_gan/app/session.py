@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from cdvae_gan.action import checked, codes, present
+from cdvae_gan.action import alternatives_to, checked, codes, excluded_by, present
 from cdvae_gan.auditing import Audit, audit
 from cdvae_gan.counterfactual import Do, act
 from cdvae_gan.editing import EditedPhoto, edit
@@ -100,13 +100,12 @@ def with_value(do: Do, attribute: str, value: float, model: CDVAEGAN) -> Do:
 
 def rivals(attribute: str, model: CDVAEGAN) -> list[str]:
     """The attributes that exclude this one."""
-    groups = [group for group in model.config.exclusive if attribute in group]
-    return [name for group in groups for name in group if name != attribute]
+    return excluded_by(attribute, model.config)
 
 
 def instead(attribute: str, model: CDVAEGAN) -> list[str]:
     """The attributes of which one takes the place of this one when it goes."""
-    return [o for name, *others in model.config.alternatives if name == attribute for o in others]
+    return alternatives_to(attribute, model.config)
 
 
 def positions(do: Do, read: Sequence[float], model: CDVAEGAN) -> list[float]:

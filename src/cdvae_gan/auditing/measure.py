@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cdvae_gan.action import excluded_by
 from cdvae_gan.auditing.placebo import as_seen, energy, noise_like, scaled_like
 from cdvae_gan.data.dataset import UNKNOWN, AttributeDataset
 from cdvae_gan.errors import InputError
@@ -367,7 +368,7 @@ def _trusted(judge: Judge, data: AttributeDataset) -> list[bool]:
 
 def _unrelated(name: str, editable: Sequence[str], measured: Measured) -> str | None:
     """The attribute least correlated with the intervened one and with the classifier's scores."""
-    excluded = {o for group in measured.data.exclusive if name in group for o in group}
+    excluded = excluded_by(name, measured.data)
     of = _column(measured.values[name])
     best: tuple[float, str] | None = None
     for other in editable:

@@ -30,6 +30,7 @@ from PIL import Image
 from torch import Tensor
 
 from cdvae_gan import __version__
+from cdvae_gan.action import alternatives_to, excluded_by
 from cdvae_gan.balancing.filter import Filter
 from cdvae_gan.balancing.journal import Chunk, Journal, Made
 from cdvae_gan.balancing.plan import Cell, Edit, Plan, make_plan
@@ -422,14 +423,12 @@ def _relabelled(train: AttributeDataset, one: Made) -> npt.NDArray[np.int8]:
     labels: npt.NDArray[np.int8] = train.labels[one.row].copy()
     labels[train.attributes.index(one.attribute)] = one.value
     if one.value == 1:
-        others = {o for g in train.exclusive if one.attribute in g for o in g} - {one.attribute}
-        for other in others:
-            k = train.attributes.index(other)
-            labels[k] = 0 if labels[k] == 1 else labels[k]
-    for name, *instead in train.alternatives if one.value == 0 else ():
-        for other in instead if name == one.attribute else ():
-            k = train.attributes.index(other)
-            labels[k] = UNKNOWN if labels[k] == 0 else labels[k]
+        others, was, now = excluded_by(one.attribute, train), 1, 0
+    else:
+        others, was, now = alternatives_to(one.attribute, train), 0, UNKNOWN
+    for other in others:
+        k = train.attributes.index(other)
+        labels[k] = now if labels[k] == was else labels[k]
     return labels
 
 

@@ -72,17 +72,18 @@ def calibrate(
     )
     found = open_model(model, device)
     data = open_dataset(source, size=found.image_size, attributes=found.attributes, progress=True)
+    train = data.split("train")
     with Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task("calibrating", total=len(found.attributes))
         new = calibrated(
             found,
-            data.split("train"),
+            train,
             quantile=quantile,
             images=images,
             seed=seed,
             progress=lambda done, total: progress.update(task, completed=done),
         )
-    match_prior(new, data.split("train"), seed)
+    match_prior(new, train, seed)
     folder = new.save(out, half=True)
     reach = {
         name: {"put on": on, "taken off": off}

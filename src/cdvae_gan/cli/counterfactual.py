@@ -231,6 +231,7 @@ class _Job:
                 x, intervention.do, self.detail, strength=self.strength
             )
             drawn = to_uint8(result.images).permute(0, 2, 3, 1).contiguous().numpy()
+            told = _consequences(result, self.model.config)
             for i, (index, pixels) in enumerate(images):
                 written = None
                 if out is not None:
@@ -243,7 +244,7 @@ class _Job:
                     pixels,
                     drawn[i],
                     *_readings(result, i),
-                    _consequences(result, i, self.model.config),
+                    told[i],
                     written,
                     self.strength,
                     result.detail,
@@ -324,15 +325,15 @@ def _readings(
     return before, asked, after
 
 
-def _consequences(result: Counterfactuals, i: int, config: ModelConfig) -> list[str]:
-    """What else changed in one image, in words."""
+def _consequences(result: Counterfactuals, config: ModelConfig) -> list[list[str]]:
+    """What else changed in each image, in words."""
     from cdvae_gan.action import checked, codes, consequences, present, rules
 
     values = checked(result.do, config.attributes)
-    before, asked = (rows[i : i + 1].numpy() for rows in (result.before, result.asked))
+    before, asked = result.before.numpy(), result.asked.numpy()
     a = present(before, codes(values, config.attributes), config.certainty)
-    known = rules(config.attributes, config.exclusive, config.alternatives)
-    return [told for told, _ in consequences(a, asked, values, config.attributes, known)]
+    found = consequences(a, asked, values, config.attributes, rules(config))
+    return [[told for told, rows in found if rows[i]] for i in range(len(a))]
 
 
 def _counted(n: int, noun: str) -> str:

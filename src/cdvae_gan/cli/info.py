@@ -79,9 +79,9 @@ def _show(described: dict[str, Any]) -> None:
     table.add_row("exclusive", groups or "none")
     instead = "; ".join(f"{n} by {', '.join(o)}" for n, *o in described["alternatives"])
     table.add_row("replaced", instead or "none")
-    reach = zip(described["attributes"], config["reach"], strict=bool(config["reach"]))
-    far = ", ".join(f"{name} {on:g}/{off:g}" for name, (on, off) in reach)
-    table.add_row("reach, on/off", far or "1")
+    reach = config["reach"] or [(1, 1)] * len(described["attributes"])
+    far = zip(described["attributes"], reach, strict=True)
+    table.add_row("reach", ", ".join(f"{name} {on:g} on, {off:g} off" for name, (on, off) in far))
     table.add_row("images", f"{size} × {size} pixels")
     u = f", u of {config['u_channels']} × {size // 4} × {size // 4}" if config["u_channels"] else ""
     table.add_row("latents", f"z of {config['z_dim']}{u}")

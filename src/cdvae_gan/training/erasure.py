@@ -15,6 +15,8 @@ either: the encoder moves on. So E is erased once, stays as it is, and G learns 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -22,9 +24,9 @@ from torch import Tensor, nn
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.errors import InputError
 from cdvae_gan.images import to_float
-from cdvae_gan.networks.encoder import Encoder
+from cdvae_gan.networks.encoder import Encoder, Encoding
 
-__all__ = ["LinearErasure", "check_room", "erase"]
+__all__ = ["LinearErasure", "check_room", "encodings", "erase"]
 
 _RIDGE = 1e-4
 _NEGLIGIBLE = 1e-3
@@ -44,15 +46,31 @@ def erase(encoder: Encoder, data: AttributeDataset, seed: int = 0) -> None:
     Raises:
         InputError: Where z has no more dimensions than there are attributes.
     """
+    seen = _Covariances(encoder.to_z.out_features // 2, len(data.attributes))
+    for e, labels in encodings(encoder, data, _IMAGES, seed):
+        seen.add(e.z_mean.cpu(), labels)
+    seen.erasure().fold_into(encoder.to_z)
+
+
+@torch.no_grad()
+def encodings(
+    encoder: Encoder, data: AttributeDataset, most: int, seed: int
+) -> Iterator[tuple[Encoding, Tensor]]:
+    """What an encoder says of images drawn by seed, batch by batch, with their labels.
+
+    Args:
+        encoder: It reads as in use, not as in training, and is left as it was.
+        data: The images.
+        most: At most so many of them.
+        seed: Of the draw.
+    """
     was_training = encoder.training
     encoder.eval()
-    rows = np.random.default_rng(seed).permutation(len(data))[:_IMAGES]
+    rows = np.random.default_rng(seed).permutation(len(data))[:most]
     device = encoder.to_z.weight.device
-    seen = _Covariances(encoder.to_z.out_features // 2, len(data.attributes))
     for part in np.array_split(np.sort(rows), max(1, len(rows) // _BATCH)):
         images, labels = data.batch(part)
-        seen.add(encoder(to_float(images).to(device)).z_mean.cpu(), labels)
-    seen.erasure().fold_into(encoder.to_z)
+        yield encoder(to_float(images).to(device)), labels
     encoder.train(was_training)
 
 

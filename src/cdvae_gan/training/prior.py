@@ -14,18 +14,16 @@ part of; only log σ²(x) is not a linear function of the old, and is linearised
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cdvae_gan.data import AttributeDataset
-from cdvae_gan.images import to_float
 from cdvae_gan.model import CDVAEGAN
+from cdvae_gan.training.erasure import encodings
 
 __all__ = ["match_prior"]
 
 _IMAGES = 5000
-_BATCH = 256
 _SMALLEST = 1e-6
 """Of the largest eigenvalue of Σ: a dimension that varies less stays as it is"""
 
@@ -39,23 +37,15 @@ def match_prior(model: CDVAEGAN, data: AttributeDataset, seed: int = 0) -> None:
         data: Such images as it was trained on, of which at most 5,000 are looked at, by seed.
         seed: Of the draw.
     """
-    was_training = model.training
-    model.eval()
-    rows = np.random.default_rng(seed).permutation(len(data))[:_IMAGES]
-    means, log_variances = [], []
-    for part in np.array_split(np.sort(rows), max(1, len(rows) // _BATCH)):
-        e = model.encoder(to_float(data.batch(part).images).to(model.prior.device))
-        means.append(e.z_mean.cpu().double())
-        log_variances.append(e.z_log_variance.cpu().double())
-    mean, typical = torch.cat(means), torch.cat(log_variances).mean(dim=0)
-    variance = torch.cat(log_variances).exp().mean(dim=0)
-    covariance = torch.cov(mean.T, correction=0) + torch.diag(variance)
-    root, inverse = _roots(covariance)
+    found = [e for e, _ in encodings(model.encoder, data, _IMAGES, seed)]
+    mean = torch.cat([e.z_mean for e in found]).cpu().double()
+    log_variance = torch.cat([e.z_log_variance for e in found]).cpu().double()
+    within = log_variance.exp().mean(dim=0)
+    root, inverse = _roots(torch.cov(mean.T, correction=0) + torch.diag(within))
     m = mean.mean(dim=0)
-    _fold_into_encoder(model.encoder.to_z, inverse, m, typical)
+    _fold_into_encoder(model.encoder.to_z, inverse, m, log_variance.mean(dim=0))
     for layer in model.decoder.of_code:
         _fold_into_decoder(layer, root, m)
-    model.train(was_training)
 
 
 def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +73,7 @@ def _fold_into_encoder(layer: nn.Linear, inverse: Tensor, m: Tensor, typical: Te
 
 
 def _fold_into_decoder(layer: nn.Linear, root: Tensor, m: Tensor) -> None:
-    """M + S z̃ in place of z, the first inputs of the layer."""
+    """Take m + S z̃ in place of z, the first inputs of the layer."""
     of_z = layer.weight[:, : len(m)].double().cpu()
     layer.bias.add_((of_z @ m).to(layer.bias))
     layer.weight[:, : len(m)] = (of_z @ root).to(layer.weight)
