@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -158,6 +160,13 @@ def test_a_configuration_takes_no_memory_before_it_is_known_to_fit(
         (folder / "config.json").write_text(json.dumps({**config, "width": width}))
         with pytest.raises(InputError):
             cdvae_gan.load(folder)
+
+
+def test_loading_leaves_torchs_compiler_alone(model: CDVAEGAN, tmp_path: Path) -> None:
+    """It takes a second, and comes along with arithmetic on shapes without memory."""
+    load = "import sys, cdvae_gan; cdvae_gan.load(sys.argv[1])"
+    program = f"{load}; assert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program, model.save(tmp_path / "m")], check=True)
 
 
 def test_a_pickle_is_not_opened(model: CDVAEGAN, tmp_path: Path) -> None:

@@ -90,8 +90,9 @@ class CDVAEGAN(nn.Module):
         log_scale = torch.tensor(math.log(0.1 if config.scale is None else config.scale))
         self.log_scale = nn.Parameter(log_scale, requires_grad=config.scale is None)
         self.prior: Tensor
-        prior = torch.tensor(config.prior or (0.5,) * k).clamp(0.01, 0.99)
-        self.register_buffer("prior", prior, persistent=False)
+        # In Python: arithmetic with shapes alone would have torch load its compiler, for a second.
+        prior = [min(max(p, 0.01), 0.99) for p in config.prior or (0.5,) * k]
+        self.register_buffer("prior", torch.tensor(prior), persistent=False)
         self.reach: Tensor
         self.register_buffer("reach", _reach(config), persistent=False)
 

@@ -6,17 +6,20 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from PIL import Image
 
 from cdvae_gan.action import alternatives_to, checked, codes, excluded_by, present
-from cdvae_gan.auditing import Audit, audit
 from cdvae_gan.counterfactual import Do, act
 from cdvae_gan.editing import EditedPhoto, edit
 from cdvae_gan.errors import InputError
 from cdvae_gan.faces import Face, straighten
 from cdvae_gan.model import CDVAEGAN
+
+if TYPE_CHECKING:
+    from cdvae_gan.auditing import Audit
 
 __all__ = [
     "EVERY",
@@ -162,6 +165,9 @@ def audited(
     Raises:
         InputError: For files that cannot be used, or nothing to audit with.
     """
+    # With all that it brings along it would double the time that the app takes to open.
+    from cdvae_gan.auditing import audit
+
     if Path(classifier).suffix.lower() != ".onnx":
         raise InputError(f"{Path(classifier).name}: the classifier must be a file in .onnx")
     if len(photos) < 2:

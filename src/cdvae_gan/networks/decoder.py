@@ -36,7 +36,9 @@ class _Block(nn.Module):
         self.conv = nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(channels_out, affine=False)
         self.film = nn.Linear(code_dim, 2 * channels_out)
-        nn.init.normal_(self.film.weight, std=0.5 / code_dim**0.5)
+        # Shapes alone have nothing to fill, and torch would take most of a second to find that out.
+        if not self.film.weight.is_meta:
+            nn.init.normal_(self.film.weight, std=0.5 / code_dim**0.5)
         nn.init.zeros_(self.film.bias)
 
     def forward(self, h: Tensor, code: Tensor) -> Tensor:

@@ -68,6 +68,7 @@ export class Model {
       drawing: new Float32Array(channels * this.size ** 2),
     };
     found.drawing = (await this.#decode([found], [nothing], 1, 1)).drawn.data;
+    found.drawings = new Map([[found.a.join(), found.drawing]]);
     return found;
   }
 
@@ -92,13 +93,16 @@ export class Model {
     });
   }
 
-  /** What was found, as an intervention needs it: another a has another drawing. */
+  /** What was found, as an intervention needs it: another a has another drawing, made once. */
   async #from(found, codes) {
     const a = this.#present(found.before, codes);
-    if (a.every((v, k) => v === found.a[k])) return found;
-    const other = { ...found, a };
-    const nothing = new Float32Array(a.length).fill(LEAVE);
-    return { ...other, drawing: (await this.#decode([other], [nothing], 1, 1)).drawn.data };
+    const key = a.join();
+    if (!found.drawings.has(key)) {
+      const nothing = new Float32Array(a.length).fill(LEAVE);
+      const { drawn } = await this.#decode([{ ...found, a }], [nothing], 1, 1);
+      found.drawings.set(key, drawn.data);
+    }
+    return { ...found, a, drawing: found.drawings.get(key) };
   }
 
   /** Probabilities that are read off one image. */
