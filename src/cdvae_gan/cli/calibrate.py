@@ -74,14 +74,14 @@ def calibrate(
     data = open_dataset(source, size=found.image_size, attributes=found.attributes, progress=True)
     train = data.split("train")
     with Progress(console=progress_console(), transient=True) as progress:
-        task = progress.add_task("calibrating", total=None)
+        task = progress.add_task("calibrating", total=len(found.attributes))
         new = calibrated(
             found,
             train,
             quantile=quantile,
             images=images,
             seed=seed,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
+            progress=lambda done, total: progress.update(task, completed=done),
         )
     match_prior(new, train, seed)
     folder = new.save(out, half=True)

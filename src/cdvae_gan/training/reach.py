@@ -10,9 +10,6 @@ others. G is smooth in a, so that a″ = a + ρ (a′ − a) with ρ < 1 shows l
 ℓ_k is the log-odds of q(a_k = 1 | x), as E reads it: the counterfactuals of people who do not smile
 then smile as much as people do who smile. The quantile is ½ where they should be alike in the
 middle; a larger one asks for clearer cases than most real ones are. No judge takes part.
-
-What an intervention brings along, a hair colour that comes or goes with another, has a reach of its
-own; so all are measured twice, the second time with the others as the first time left them.
 """
 
 from __future__ import annotations
@@ -29,7 +26,6 @@ from cdvae_gan.counterfactual import (
     abduct,
     act_by_code,
     move,
-    reached,
     rules_of,
 )
 from cdvae_gan.data import AttributeDataset
@@ -43,7 +39,6 @@ BOUNDS = (0.5, 2.5)
 """What a reach may be"""
 _HALVINGS = 6
 _FEWEST = 8
-_TURNS = 2
 
 
 @torch.no_grad()
@@ -65,7 +60,7 @@ def calibrated(
         images: For each attribute, at most so many photos with it and as many without, by seed. A
             direction with fewer than 8 on either side keeps a reach of 1.
         seed: Of the draw.
-        progress: Is told how many measurements of all are done.
+        progress: Is told how many of all directions are done.
 
     Returns:
         A new model without a card: the figures of the old one are of other counterfactuals.
@@ -81,17 +76,17 @@ def calibrated(
     data = data.select(model.attributes)
     draw = np.random.default_rng(seed)
     model.eval()
-    every = range(len(model.attributes))
-    photos = [[_photos(data, k, value, images, draw) for value in (0, 1)] for k in every]
-    reach = torch.ones_like(model.reach)
-    for done, k in enumerate((k for _ in range(_TURNS) for k in every), start=1):
-        off, on = photos[k]
-        if min(len(off), len(on)) >= _FEWEST:
-            reach[0, k] = _Direction(model, k, 1, off).reach(on, quantile, reach)
-            reach[1, k] = _Direction(model, k, 0, on).reach(off, quantile, reach)
+    reach = []
+    for k in range(len(model.attributes)):
+        off, on = (_photos(data, k, value, images, draw) for value in (0, 1))
+        if min(len(off), len(on)) < _FEWEST:
+            reach.append((1.0, 1.0))
+        else:
+            put_on = _Direction(model, k, 1, off).reach(on, quantile)
+            reach.append((put_on, _Direction(model, k, 0, on).reach(off, quantile)))
         if progress is not None:
-            progress(done, _TURNS * len(every))
-    return model.reaching([(round(on, 3), round(off, 3)) for on, off in reach.T.tolist()])
+            progress(k + 1, len(model.attributes))
+    return model.reaching(reach)
 
 
 def _photos(
@@ -114,31 +109,24 @@ class _Direction:
             self.found.a, self.found.probabilities, code, rules_of(model.config, code.device), 1.0
         )
 
-    def reach(self, real: Tensor, quantile: float, others: Tensor) -> float:
-        """The ρ at which counterfactuals are as clear as real photos that have the value.
-
-        Args:
-            real: Photos that have it.
-            quantile: Of clearness.
-            others: ``(2, K)``: how far all other attributes go.
-        """
+    def reach(self, real: Tensor, quantile: float) -> float:
+        """The ρ at which counterfactuals are as clear as real photos that have the value."""
         wanted = self._clearness(real.to(self.photos), quantile)
         low, high = BOUNDS
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            if self._clearness(self._drawn(middle, others), quantile) < wanted:
+            if self._clearness(self._drawn(middle), quantile) < wanted:
                 low = middle
             else:
                 high = middle
-        return (low + high) / 2
+        return round((low + high) / 2, 3)
 
     def _clearness(self, x: Tensor, quantile: float) -> float:
         clear: Tensor = self.sign * self.model.encoder(x).a_logits[:, self.k]
         return float(clear.quantile(quantile))
 
-    def _drawn(self, reach: float, others: Tensor) -> Tensor:
+    def _drawn(self, reach: float) -> Tensor:
         found, model = self.found, self.model
-        rho = others.clone()
-        rho[0 if self.sign > 0 else 1, self.k] = reach
-        drawing = model.decoder(found.z, reached(found.a, self.asked, rho), found.u)
-        return move(self.photos, found, self.asked, drawing, model.config.detail)[0]
+        a = found.a + reach * (self.asked - found.a)
+        drawing = model.decoder(found.z, a, found.u)
+        return move(self.photos, found, a, drawing, model.config.detail)[0]
