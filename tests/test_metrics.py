@@ -35,6 +35,7 @@ from cdvae_gan.evaluation.metrics import (
     Table,
     TrueError,
 )
+from cdvae_gan.evaluation.metrics.base import MeanOver, difference
 from cdvae_gan.evaluation.metrics.realism import (
     _moments,
     frechet_distance,
@@ -103,6 +104,35 @@ def test_where_all_agree_the_exact_bound_takes_over() -> None:
     assert (none.low, none.high) == (0.0, pytest.approx(1 - 0.025 ** (1 / 20)))
     mean = ratio(np.ones(20))
     assert (mean.low, mean.high) == (1.0, 1.0)
+
+
+def test_people_and_not_their_photos_stand_behind_the_exact_bound() -> None:
+    people = np.repeat(np.arange(4), 50)
+    e = ratio(np.ones(200), groups=people, share=True)
+    assert (e.low, e.n) == (pytest.approx(0.025 ** (1 / 4)), 200)
+    metric = Deception(["A", "B"])
+    for name in ("A", "B"):
+        metric.update(name, np.zeros(5), np.zeros(5, bool), np.ones(5, bool), np.arange(5))
+    table = metric.compute()
+    assert table["A", "put on"].low == table["mean", "put on"].low == pytest.approx(0.025 ** (1 / 5))
+
+
+def test_one_person_says_nothing_of_others() -> None:
+    e = ratio([1, 0, 1, 1, 0], groups=[7] * 5, share=True)
+    assert e.value == 0.6
+    assert np.isnan([e.low, e.high]).all()
+
+
+@pytest.mark.parametrize(("people", "known"), [(5, False), (6, True)])
+def test_of_few_people_no_difference_is_known(people: int, known: bool) -> None:
+    parts = []
+    for shift in (0.0, 0.1):
+        mean = MeanOver(["A"], ["value"])
+        mean.add(np.arange(people), "A", "value", np.arange(people) + shift, 1.0)
+        parts.append(mean.summed())
+    gap = difference(*reversed(parts))["A", "value"]
+    assert gap.value == pytest.approx(0.1)
+    assert np.isfinite(gap.low) == known
 
 
 def test_resampling_is_repeatable_and_differs_by_seed() -> None:

@@ -103,19 +103,23 @@ def estimates(
     statistic: Statistic,
     n: npt.ArrayLike,
     *,
-    share: bool = False,
+    share: npt.ArrayLike = False,
+    behind: npt.ArrayLike | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> npt.NDArray[np.object_]:
     """The statistic of all groups with percentile intervals, an array of `Estimate`.
 
+    The spread within a single group says nothing of other groups: its interval is not known.
+
     Args:
         sums: ``(G, …)``: the sums of each group.
         statistic: From totals ``(R, …)`` to values ``(R, *shape)``.
         n: How many images stand behind each value; of shape ``shape``, or a number.
-        share: The values lie in [0, 1] and are made of yes and no. Where all answers are the same
+        share: Which values lie in [0, 1] and are made of yes and no. Where all answers are the same
             a bootstrap sees no spread, and the exact bound (Clopper & Pearson 1934) takes over.
+        behind: How many groups stand behind each value, for that bound; by default n, or all.
         resamples: How many.
         seed: Of the resampling.
         confidence: How often the intervals are to hold the truth.
@@ -126,12 +130,15 @@ def estimates(
     with np.errstate(invalid="ignore", divide="ignore"):
         value = statistic(sums.sum(0, keepdims=True))[0]
         draws = resampled(sums, statistic, resamples=resamples, seed=seed)
-    count = np.broadcast_to(np.asarray(n), value.shape)
+    count, binary = (np.broadcast_to(np.asarray(v), value.shape) for v in (n, share))
+    members = np.minimum(np.broadcast_to(n if behind is None else behind, value.shape), len(sums))
     result = np.empty(value.shape, dtype=object)
     for index in np.ndindex(value.shape):
         low, high = interval(draws[(slice(None), *index)], confidence)
-        if share and low == high:
-            low, high = _exact(float(value[index]), int(count[index]), low, high, confidence)
+        if binary[index] and low == high and value[index] in (0, 1):
+            low, high = _exact(float(value[index]), int(members[index]), confidence)
+        elif members[index] < 2:
+            low = high = np.nan
         result[index] = Estimate(float(value[index]), low, high, int(count[index]))
     return result
 
@@ -179,9 +186,7 @@ def interval(draws: Floats, confidence: float = CONFIDENCE) -> tuple[float, floa
     return float(low), float(high)
 
 
-def _exact(value: float, n: int, low: float, high: float, confidence: float) -> tuple[float, float]:
-    if not n or value not in (0.0, 1.0):
-        return low, high
+def _exact(value: float, n: int, confidence: float) -> tuple[float, float]:
     reach = ((1 - confidence) / 2) ** (1 / n)
     return (reach, 1.0) if value == 1 else (0.0, 1 - reach)
 

@@ -278,6 +278,8 @@ def _words(gap: Estimate, better: int, names: tuple[str, str]) -> str:
     first, other = names
     if gap.low == gap.high == 0:
         return _SAME
+    if not math.isfinite(gap.low):  # too few images to tell
+        return _NO_DIFFERENCE
     if gap.low <= 0 <= gap.high:
         return _NO_DIFFERENCE
     if not better:

@@ -37,7 +37,7 @@ class Agreement:
         columns = (PHOTOS, COUNTERFACTUALS, ALL_CONVINCED, NONE_CONVINCED)
         self.attributes = tuple(attributes)
         self.trusted = np.asarray(trusted, dtype=bool)
-        self._ratios = MeanOver(attributes, columns, self.trusted.sum(0) > 1)
+        self._ratios = MeanOver(attributes, columns, self.trusted.sum(0) > 1, share=True)
 
     def update(
         self, attribute: str, labels: Groups, before: Groups, after: Groups, groups: Groups

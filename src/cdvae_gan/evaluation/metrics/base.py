@@ -44,6 +44,8 @@ __all__ = [
 MEAN = "mean"
 """Name of the row that averages the trusted attributes."""
 
+_FEWEST_GROUPS = 6
+
 Groups = npt.ArrayLike | Tensor
 
 
@@ -142,9 +144,11 @@ class Summed:
     """From totals ``(R, …)`` to ``(R, rows, columns)``"""
     n: npt.NDArray[np.int64]
     """``(rows, columns)``: images behind each cell"""
-    share: bool = False
-    """The cells are shares of yes among trials; see `bootstrap.estimates`"""
+    share: bool | npt.NDArray[np.bool_] = False
+    """Whether cells are shares of yes among trials, or of each column; see `bootstrap.estimates`"""
     untrusted: tuple[str, ...] = ()
+    behind: npt.NDArray[np.int64] | None = None
+    """``(rows, columns)``: groups behind each cell, where they are fewer than the images"""
 
     def table(
         self, *, resamples: int = RESAMPLES, seed: int = 0, confidence: float = CONFIDENCE
@@ -157,6 +161,7 @@ class Summed:
             self.statistic,
             self.n,
             share=self.share,
+            behind=self.behind,
             resamples=resamples,
             seed=seed,
             confidence=confidence,
@@ -167,7 +172,13 @@ class Summed:
         """The same without the row of means."""
         kept = [i for i, row in enumerate(self.rows) if row != MEAN]
         rows, whole = tuple(self.rows[i] for i in kept), self.statistic
-        return replace(self, rows=rows, n=self.n[kept], statistic=lambda t: whole(t)[:, kept])
+        return replace(
+            self,
+            rows=rows,
+            n=self.n[kept],
+            behind=None if self.behind is None else self.behind[kept],
+            statistic=lambda t: whole(t)[:, kept],
+        )
 
 
 def over_judges(parts: Sequence[Summed], trusted: npt.NDArray[np.bool_] | None = None) -> Summed:
@@ -193,9 +204,14 @@ def over_judges(parts: Sequence[Summed], trusted: npt.NDArray[np.bool_] | None =
         each = np.where(heard, said, 0).sum(0) / heard.sum(0)
         return np.concatenate([each, mean_of_known(each, believed)], axis=1)
 
-    counts = np.stack([part.n for part in bare])
-    least = np.where(use & (counts > 0), counts, np.iinfo(np.int64).max).min(0)
-    n = np.where((use & (counts > 0)).any(0), least, 0)
+    def least(of: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+        counts = np.stack(of)
+        heard = use & (counts > 0)
+        fewest = np.where(heard, counts, np.iinfo(np.int64).max).min(0)
+        return np.where(heard.any(0), fewest, 0)
+
+    n = least([part.n for part in bare])
+    behind = least([part.n if part.behind is None else part.behind for part in bare])
     groups, sums = _aligned(bare)
     return Summed(
         groups,
@@ -206,6 +222,8 @@ def over_judges(parts: Sequence[Summed], trusted: npt.NDArray[np.bool_] | None =
         np.concatenate([n, n[believed].sum(0, keepdims=True)]),
         bare[0].share,
         tuple(r for r, b in zip(rows, believed, strict=True) if not b),
+        # Rows have images in common: of the mean it is at least as many as of any row.
+        np.concatenate([behind, np.where(believed[:, None], behind, 0).max(0, keepdims=True)]),
     )
 
 
@@ -219,13 +237,15 @@ def difference(
 ) -> Table:
     """One less the other, on the same images: their intervals are those of paired figures.
 
+    Of fewer than 6 groups they are not known: chance alone puts 5 on one side in 1 of 16 cases.
+
     Raises:
         InputError: The two are not of the same rows and columns.
     """
     if (one.rows, one.columns) != (other.rows, other.columns):
         raise InputError("only tables with the same rows and columns can be compared")
     groups, sums = _aligned([one, other])
-    return Summed(
+    found = Summed(
         groups,
         sums,
         one.rows,
@@ -234,6 +254,10 @@ def difference(
         np.minimum(one.n, other.n),
         untrusted=tuple(dict.fromkeys(one.untrusted + other.untrusted)),
     ).table(resamples=resamples, seed=seed, confidence=confidence)
+    if len(groups) < _FEWEST_GROUPS:
+        for where, e in np.ndenumerate(found.cells):
+            found.cells[where] = Estimate(e.value, math.nan, math.nan, e.n)
+    return found
 
 
 def _aligned(
@@ -254,7 +278,8 @@ class MeanOver:
         rows: Names of the rows.
         columns: Names of the columns.
         trusted: Of each row, whether it is part of the mean; by default all are.
-        share: The ratios are shares of yes among trials; see `bootstrap.estimates`.
+        share: Whether ratios are shares of yes among trials, or those of each column; see
+            `bootstrap.estimates`.
     """
 
     def __init__(
@@ -263,11 +288,11 @@ class MeanOver:
         columns: Sequence[str],
         trusted: Sequence[bool] | None = None,
         *,
-        share: bool = False,
+        share: bool | Sequence[bool] = False,
     ) -> None:
         self.rows, self.columns = tuple(rows), tuple(columns)
         self.trusted = np.array(trusted if trusted is not None else [True] * len(self.rows))
-        self.share = share
+        self.share = share if isinstance(share, bool) else np.array(share)
         self._sums = GroupedSums(len(self.rows), len(self.columns), 2)
 
     def add(
@@ -290,6 +315,8 @@ class MeanOver:
             return np.concatenate([each, mean_of_known(each, self.trusted)], axis=1)
 
         counts = np.concatenate([n, n[self.trusted].sum(0, keepdims=True)])
+        there = sums[..., 1] > 0
+        behind = np.concatenate([there.sum(0), there[:, self.trusted].any(1).sum(0)[None]])
         doubted = tuple(r for r, t in zip(self.rows, self.trusted, strict=True) if not t)
         return Summed(
             self._sums.names,
@@ -300,6 +327,7 @@ class MeanOver:
             counts,
             self.share,
             doubted,
+            behind,
         )
 
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:

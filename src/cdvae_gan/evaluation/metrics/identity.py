@@ -86,7 +86,12 @@ class Identity:
 
         rows = (*self.attributes, MEAN)
         counts = np.repeat(np.append(n, n.sum())[:, None], len(columns), axis=1)
-        return Summed(self._sums.names, sums, rows, columns, statistic, counts)
+        share = np.array([c == SAME for c in columns])
+        there = sums[..., 2] > 0
+        people = np.append(there.sum(0), there.any(1).sum())[:, None].repeat(len(columns), axis=1)
+        return Summed(
+            self._sums.names, sums, rows, columns, statistic, counts, share, behind=people
+        )
 
     def compute(self, *, resamples: int = RESAMPLES, seed: int = 0) -> Table:
         return self.summed().table(resamples=resamples, seed=seed)

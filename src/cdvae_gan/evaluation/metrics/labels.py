@@ -94,8 +94,19 @@ class LabelQuality:
         counts = np.repeat(np.append(n, n[self.trusted].sum())[:, None], len(columns), axis=1)
         doubted = tuple(a for a, t in zip(self.attributes, self.trusted, strict=True) if not t)
         rows = (*self.attributes, MEAN)
+        with_it, without = (self._groups(sums[..., [i]]) for i in (1, 3))
+        either, fewest = self._groups(sums[..., [1, 3]]), np.minimum(with_it, without)
+        behind = np.stack([fewest, with_it, without, either, either, either], axis=1)
         return Summed(
-            self._sums.names, sums, rows, columns, self._statistic, counts, untrusted=doubted
+            self._sums.names,
+            sums,
+            rows,
+            columns,
+            self._statistic,
+            counts,
+            np.array([c in (BALANCED, SENSITIVITY, SPECIFICITY, ACCURACY) for c in columns]),
+            doubted,
+            behind,
         )
 
     def reliability(self) -> Summed:
@@ -117,6 +128,11 @@ class LabelQuality:
 
     def reset(self) -> None:
         self._sums.reset()
+
+    def _groups(self, counts: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+        """How many groups have counts ``(G, K, …)`` of each attribute, and of any trusted one."""
+        there = (counts != 0).any(2)
+        return np.append(there.sum(0), there[:, self.trusted].any(1).sum()).astype(np.int64)
 
     def _statistic(self, t: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         hits, positives, passes, negatives, entropy = (t[..., i] for i in range(5))
