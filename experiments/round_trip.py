@@ -182,7 +182,7 @@ def _both(
     model: cdvae_gan.CDVAEGAN, image: Tensor, embedded: Embedded, face: Face, do: Do
 ) -> tuple[Tensor, Tensor]:
     direct = to_uint8(model.counterfactual(to_float(image), do).images)[0]
-    edited = cdvae_gan.edit(embedded.photo, do, model=model, faces=[face]).photo
+    edited = cdvae_gan.edit(embedded.photo, do, model=model, found=[face]).photo
     return direct, cropped(edited, embedded.to_frame, image.shape[-1])
 
 

@@ -268,10 +268,11 @@ def test_faces_that_were_found_before_are_not_looked_for(
     found(face_at(200, 200, 1.5), face_at(700, 200, 2.0))
     first = edit(photo, {"Smile": 1}, model=Painter(redder))
     monkeypatch.setattr(editing, "find_faces", None)
-    again = edit(photo, {"Smile": 1}, model=Painter(redder), faces=first.faces)
+    again = edit(photo, {"Smile": 1}, model=Painter(redder), found=first.faces)
     assert again.photo.tobytes() == first.photo.tobytes()
-    alone = edit(photo, {"Smile": 1}, model=Painter(redder), faces=first.faces[1:])
-    assert alone.faces == first.faces[1:]
+    alone = edit(photo, {"Smile": 1}, model=Painter(redder), found=first.faces, faces=2)
+    assert alone.faces == first.faces
+    assert alone.edited == (2,)
     assert not (array(alone.photo) != array(photo))[:, :450].any()
 
 
@@ -281,6 +282,7 @@ def test_faces_that_were_found_before_are_not_looked_for(
         (3, "no face 3 in the photo, which shows 2 faces, numbered from left to right"),
         (0, "no face 0 in the photo"),
         ([], "no face was chosen"),
+        (1.5, "faces are 'all', 'largest' or numbers from 1, not 1.5"),
         ("both", "faces are 'all', 'largest' or numbers from 1, not 'both'"),
     ],
 )

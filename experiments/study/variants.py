@@ -99,7 +99,7 @@ _OFF = dict.fromkeys(
     ),
     0.0,
 )
-_NO_EDITS = Mixture(counterfactual=0.0, plain=0.0, reconstruction=0.5, prior=0.5)
+_NO_EDITS = Mixture(plain=0.0, reconstruction=0.5, prior=0.5)
 _PLAIN: dict[str, Any] = {
     "u_channels": 0,
     "mask_channels": 0,

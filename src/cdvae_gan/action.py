@@ -10,6 +10,7 @@ Nothing here needs torch: what reads an exported model shares it with the model 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -100,14 +101,24 @@ def checked(
         if value == "flip":
             values[name] = "flip"
             continue
-        if isinstance(value, str) or not 0 <= float(value) <= 1:
+        number = _between(value)
+        if number is None:
             raise InputError(f'{name} must be a number in [0, 1] or "flip", not {value!r}')
-        values[name] = float(value)
+        values[name] = number
     for group in exclusive:
         together = [n for n in group if values.get(n) == 1.0]
         if len(together) > 1:
             raise InputError(f"{' and '.join(together)} exclude each other: set one of them to 1")
     return values
+
+
+def _between(value: Any) -> float | None:
+    """A number in [0, 1]; None for anything else."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 <= number <= 1 else None
 
 
 def kappa(detail: float | None, default: float) -> float:

@@ -83,6 +83,8 @@ class ModelConfig:
             raise InputError(f"{len(self.reach)} reaches for {len(self.attributes)} attributes")
         if not all(0 < r < math.inf for pair in self.reach for r in pair):
             raise InputError("a reach must be positive")
+        if any(len(group) < 2 for group in (*self.exclusive, *self.alternatives)):
+            raise InputError("a group of attributes, exclusive or alternatives, has two at least")
         for name in (n for group in (*self.exclusive, *self.alternatives) for n in group):
             if name not in self.attributes:
                 raise unknown_name("attribute", name, self.attributes)

@@ -342,9 +342,8 @@ def explain(
     config = model.config
     values = checked(do, model.attributes, config.exclusive, strength)
     code = torch.from_numpy(codes(values, model.attributes)).to(device)
-    tables, known = rules(config), rules_of(config, device)
+    known = rules_of(config, device)
     parts = []
-    resolved: list[str] = []
     for start in range(0, len(x), _BATCH):
         chunk = x[start : start + _BATCH].to(device, memory_format=torch.channels_last)
         given = None if labels is None else labels[start : start + _BATCH].to(device)
@@ -352,11 +351,9 @@ def explain(
         asked = act_by_code(found.a, found.probabilities, code, known, strength)
         drawn, mask = predict(model, chunk, found, asked, detail)
         after = model.encoder(drawn).a_logits.sigmoid()
-        before, wanted = found.a.cpu().numpy(), asked.cpu().numpy()
-        said = sentences(before, wanted, values, model.attributes, tables)
-        resolved += [sentence for sentence in said if sentence not in resolved]
-        parts.append([drawn, found.probabilities, asked, after, mask])
-    joined = [torch.cat([p[i] for p in parts]).cpu().contiguous() for i in range(5)]
+        parts.append([drawn, found.probabilities, asked, after, mask, found.a])
+    joined = [torch.cat(p).cpu().contiguous() for p in zip(*parts, strict=True)]
+    taken, asked_of = joined[5].numpy(), joined[2].numpy()
     return Counterfactuals(
         factual=x,
         images=joined[0],
@@ -365,9 +362,9 @@ def explain(
         asked=joined[2],
         after=joined[3],
         mask=joined[4],
-        do=dict(do),
+        do=dict(values),
         detail=detail,
-        resolved=tuple(resolved),
+        resolved=sentences(taken, asked_of, values, model.attributes, rules(config)),
         names=names,
     )
 
@@ -382,7 +379,7 @@ def as_batch(
     """
     if isinstance(images, Tensor):
         check_batch(images, size, is_float=images.is_floating_point())
-        return images, ()
+        return images.detach().float(), ()
     batch, names = squares(images, size)
     return torch.from_numpy(floats(batch)), names
 

@@ -17,6 +17,7 @@ import base64
 import html
 import io
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["EditedPhoto", "Which", "edit"]
 
-Which = Literal["all", "largest"] | int | Sequence[int] | Sequence[Face]
-"""Faces by number from left to right, beginning with 1; or the faces themselves."""
+Which = Literal["all", "largest"] | int | Sequence[int]
+"""Faces by number from left to right, beginning with 1."""
 
 Pixels = NDArray[np.uint8]
 Field = NDArray[np.float32]
@@ -176,6 +177,7 @@ def edit(
     *,
     model: CDVAEGAN | str | Path = "celeba64",
     faces: Which = "all",
+    found: Sequence[Face] = (),
     strength: float = 1.0,
     detail: float | None = None,
     aligned: bool = False,
@@ -188,9 +190,9 @@ def edit(
         do: Attribute name to 0, 1, a strength in between, or ``"flip"``. Empty: the photo comes
             back bit for bit.
         model: A model, or what :func:`cdvae_gan.load` takes.
-        faces: ``"all"``, ``"largest"``, or numbers from left to right, beginning with 1. Or faces
-            of this photo that :func:`cdvae_gan.faces.find_faces` found before: looking for them
-            takes longer than an edit.
+        faces: ``"all"``, ``"largest"``, or numbers from left to right, beginning with 1.
+        found: All faces of this photo, where :func:`cdvae_gan.faces.find_faces` found them before:
+            looking for them takes longer than an edit.
         strength: How far to go from what is there to what ``do`` says, in [0, 1].
         detail: κ in [0, 1]: 1 keeps all detail that the edit does not touch, 0 is plain decoding,
             as coarse as the model; None for the model's own.
@@ -209,14 +211,13 @@ def edit(
     original = _open(photo)
     name = "the photo" if isinstance(photo, Image.Image) else Path(photo).name
     network = _loaded(model)
-    found, which = _given(faces)
     if not found and (aligned or original.size == _ALIGNED_SIZE):
         found = [aligned_face(original)]
     elif not found:
         found = find_faces(original, any_angle=any_angle)
     if not found:
         raise InputError(_nothing_found(original, name))
-    chosen, notes = _usable(found, _chosen(found, which, name), which)
+    chosen, notes = _usable(found, _chosen(found, faces, name), faces)
     rgb = original.convert("RGB")
     crops = [
         np.asarray(straighten(rgb, found[i].to_frame, network.image_size)).copy() for i in chosen
@@ -228,7 +229,7 @@ def edit(
     )
     return EditedPhoto(
         original=original,
-        photo=_pasted(original, found, chosen, counterfactuals),
+        photo=_pasted(original, found, chosen, counterfactuals) if do else original.copy(),
         faces=tuple(found),
         edited=tuple(i + 1 for i in chosen),
         counterfactuals=counterfactuals,
@@ -259,14 +260,6 @@ def _in_mode(picture: Image.Image, otherwise: Image.Image) -> Image.Image:
     return picture.copy() if picture.mode in _KEPT_MODES else otherwise.convert("RGB")
 
 
-def _given(faces: Which) -> tuple[list[Face], str | int | Sequence[int]]:
-    """Faces that were found before, if there are, and which are meant of those that will be."""
-    if isinstance(faces, str | int):
-        return [], faces
-    found = [face for face in faces if isinstance(face, Face)]
-    return found, "all" if found else [n for n in faces if not isinstance(n, Face)]
-
-
 def _chosen(found: Sequence[Face], which: str | int | Sequence[int], name: str) -> list[int]:
     """Indices of the faces that are meant."""
     if which == "largest":
@@ -275,7 +268,10 @@ def _chosen(found: Sequence[Face], which: str | int | Sequence[int], name: str) 
         return list(range(len(found)))
     if isinstance(which, str):
         raise InputError(f"faces are 'all', 'largest' or numbers from 1, not {which!r}")
-    numbers = sorted({which} if isinstance(which, int) else set(which))
+    try:
+        numbers = sorted({operator.index(n) for n in np.atleast_1d(np.asarray(which)).tolist()})
+    except TypeError:
+        raise InputError(f"faces are 'all', 'largest' or numbers from 1, not {which!r}") from None
     if not numbers:
         raise InputError("no face was chosen: give a number, 'largest' or 'all'")
     for number in numbers:
@@ -492,7 +488,10 @@ def _field(tensor: torch.Tensor) -> Field:
 def _encoded(photo: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     kept = {k: photo.info[k] for k in ("exif", "icc_profile", "dpi") if photo.info.get(k)}
     stream = io.BytesIO()
-    photo.save(stream, kind, **options, **kept)
+    try:
+        photo.save(stream, kind, **options, **kept)
+    except ValueError as error:  # too many pixels, or too much EXIF data, for this kind of file
+        raise InputError(f"cannot write this photo as {kind}: {error}; use .png") from None
     return stream.getvalue()
 
 

@@ -177,7 +177,9 @@ def check_batch(images: Tensor | npt.NDArray[np.float32], size: int, *, is_float
             f"the model takes float images of shape (B, 3, {size}, {size}) in [−1, 1], "
             f"not {images.dtype} of shape {shape}"
         )
-    if len(images) and not (images.max() <= 1 and images.min() >= -1):
+    if not len(images):
+        raise InputError("no images were given")
+    if not (images.max() <= 1 and images.min() >= -1):
         raise InputError("images must lie in [−1, 1]: cdvae_gan.images.to_float makes them so")
 
 

@@ -197,6 +197,7 @@ class CDVAEGAN(nn.Module):
 
         The card goes along, ``model.card``: the one that lay beside the weights when they were
         loaded, or one of `cdvae_gan.evaluation.card`. Whoever changes the weights sets it to None.
+        A model that is replaced takes its card with it.
 
         Args:
             folder: Where to.
@@ -210,6 +211,9 @@ class CDVAEGAN(nn.Module):
                 for k, v in self.state_dict().items()
                 if v.is_floating_point()
             }
+            if self.card is None and (folder / _WEIGHTS_FILE).exists():
+                for name in CARD_FILES:
+                    (folder / name).unlink(missing_ok=True)
             # Not save_file: where the disk is full, that raises an error of its own kind.
             write_whole(folder / _WEIGHTS_FILE, to_bytes(state))
             (folder / _CONFIG_FILE).write_text(self.config.to_json())

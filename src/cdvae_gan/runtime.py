@@ -107,9 +107,7 @@ class OnnxModel:
         labels = label_table(attributes, len(x), names)
         values = checked(do, names, exclusive, strength)
         code = codes(values, names)
-        tables = rules(self.config)
         answers: list[dict[str, Floats]] = []
-        resolved: list[str] = []
         for start in range(0, len(x), _BATCH):
             part = x[start : start + _BATCH]
             shape = (len(part), len(names))
@@ -121,11 +119,9 @@ class OnnxModel:
                 strength=np.full(len(part), strength, np.float32),
                 detail=np.full(len(part), detail, np.float32),
             )
-            a = present(answer["before"], code, self.config.certainty).astype(np.float32)
-            said = sentences(a, answer["asked"], values, names, tables)
-            resolved += [sentence for sentence in said if sentence not in resolved]
             answers.append(answer)
         joined = {k: np.concatenate([answer[k] for answer in answers]) for k in answers[0]}
+        a = present(joined["before"], code, self.config.certainty).astype(np.float32)
         return Counterfactuals(
             factual=x,
             images=joined["counterfactual"],
@@ -134,9 +130,9 @@ class OnnxModel:
             asked=joined["asked"],
             after=joined["after"],
             mask=joined["mask"],
-            do=dict(do),
+            do=dict(values),
             detail=detail,
-            resolved=tuple(resolved),
+            resolved=sentences(a, joined["asked"], values, names, rules(self.config)),
             names=files,
         )
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from rich.console import Console
 
-from cdvae_gan.editing import EditedPhoto, Which, edit
+from cdvae_gan.editing import EditedPhoto, edit
 from cdvae_gan.errors import InputError
 from cdvae_gan.faces import straighten
 from cdvae_gan.figures import contact_sheet
@@ -199,8 +199,8 @@ def _edited(photograph: Photograph, model: CDVAEGAN, out: Path, page: Page) -> E
     results: dict[str, EditedPhoto] = {}
     for name in model.attributes:
         # Faces are looked for once: that takes longer than an edit.
-        known: Which = next(iter(results.values())).faces if results else "all"
-        results[name] = edit(photograph.picture, {name: "flip"}, model=model, faces=known)
+        known = next(iter(results.values())).faces if results else ()
+        results[name] = edit(photograph.picture, {name: "flip"}, model=model, found=known)
     edited = {name: result.save(folder / f"{name}.png") for name, result in results.items()}
     slid = _SLIDER if _SLIDER in results else model.attributes[0]
     slider = results[slid].save_comparison(folder / "before-and-after.html")

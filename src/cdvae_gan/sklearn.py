@@ -15,7 +15,7 @@ import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from cdvae_gan.counterfactual import Do
+from cdvae_gan.action import Do, checked
 from cdvae_gan.errors import InputError
 from cdvae_gan.images import floats, pixels
 from cdvae_gan.model import CDVAEGAN, load
@@ -65,6 +65,7 @@ class CounterfactualTransformer(TransformerMixin, BaseEstimator):  # type: ignor
         """
         self.model_ = self.model if isinstance(self.model, CDVAEGAN) else load(fspath(self.model))
         self.model_.to(self.device)
+        checked(self.do or {}, self.model_.attributes, self.model_.config.exclusive, self.strength)
         if X is not None:
             self._batch(np.asarray(X)[:1])
         return self

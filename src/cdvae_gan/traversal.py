@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from cdvae_gan.action import kappa
 from cdvae_gan.counterfactual import abduct, transport
 from cdvae_gan.images import to_uint8
 from cdvae_gan.model import CDVAEGAN
@@ -99,8 +100,11 @@ def z_traversal(
         dimensions: Which.
         steps: How many values.
         detail: κ; None for the model's own.
+
+    Raises:
+        InputError: κ lies outside of [0, 1].
     """
-    kappa = model.config.detail if detail is None else detail
+    detail = kappa(detail, model.config.detail)
     values = torch.linspace(*Z_RANGE, steps)
     x = x.to(model.prior.device)
     found = abduct(model, x)
@@ -110,7 +114,7 @@ def z_traversal(
         z[:, j] = values.to(z)
         u = None if found.u is None else found.u.expand(steps, -1, -1, -1)
         drawing = model.decoder(z, found.a.expand(steps, -1), u)
-        images = transport(x, found.drawing, drawing, kappa).image
+        images = transport(x, found.drawing, drawing, detail).image
         pictures.append([_pixels(image[None]) for image in images])
     rows = [f"z{j} ({float(found.z[0, j]):+.2f})" for j in dimensions]
     title = "dimensions of z from -3 to 3, in brackets what they are"

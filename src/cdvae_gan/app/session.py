@@ -81,12 +81,12 @@ def edited(photo: Photo, settings: Settings, model: CDVAEGAN) -> EditedPhoto:
     Raises:
         InputError: For a face that is too small, or attributes that exclude each other.
     """
-    every = settings.face == EVERY
     return edit(
         photo.original,
         settings.do,
         model=model,
-        faces=list(photo.faces if every else [photo.faces[int(settings.face) - 1]]),
+        faces="all" if settings.face == EVERY else int(settings.face),
+        found=photo.faces,
         strength=settings.strength,
         detail=settings.detail,
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +29,7 @@ from cdvae_gan.model import CDVAEGAN, load
 
 __all__ = ["CounterfactualExplainer", "Explanation", "Found"]
 
+_PROBED = 64
 _STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 
 
@@ -147,7 +149,7 @@ class CounterfactualExplainer:
     def __init__(
         self,
         classifier: ClassifierLike,
-        model: str | CDVAEGAN = "celeba64",
+        model: str | Path | CDVAEGAN = "celeba64",
         *,
         attributes: Sequence[str] | None = None,
         score: str | None = None,
@@ -157,7 +159,7 @@ class CounterfactualExplainer:
         threshold: float | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.model = load(model, device=device) if isinstance(model, str) else model
+        self.model = load(model, device=device) if isinstance(model, str | Path) else model
         self.attributes = tuple(attributes or self.model.attributes)
         for name in self.attributes:
             if name not in self.model.attributes:
@@ -210,6 +212,7 @@ class CounterfactualExplainer:
                 "score": classifier.names[0],
                 "attributes": list(self.attributes),
                 "strengths": list(self.strengths),
+                "notes": list(classifier.notes),
             },
         )
 
@@ -250,7 +253,10 @@ class CounterfactualExplainer:
 
     def _read_by(self, images: Tensor) -> Classifier:
         if self._loaded is None:
-            loaded = load_classifier(self._classifier, images, **self._options)
+            # A few images say too little of the range of what comes out.
+            drawn = to_uint8(as_seen(self.model.sample(_PROBED, seed=0).images)).to(images.device)
+            probe = torch.cat([images, drawn])
+            loaded = load_classifier(self._classifier, probe, **self._options)
             if len(loaded.names) != 1:
                 raise InputError(
                     f"classifier {loaded.name!r} has several scores, "

@@ -134,7 +134,8 @@ def measure(
             and once for each intervention.
     """
     editable = tuple(dict.fromkeys((*plan.interventions, *getattr(editor, "attributes", ()))))
-    asked = tuple(dict.fromkeys((*editable, *plan.groups)))
+    unrelated = () if plan.unrelated is None else (plan.unrelated,)
+    asked = tuple(dict.fromkeys((*editable, *plan.groups, *unrelated)))
     values, sources = _present(editor, data, judges, asked, plan.batch_size)
     _check(values, plan)
     names = plan.interventions

@@ -64,7 +64,9 @@ class Filter:
                     raise InputError(
                         f"judge {judge.name!r} reads {name} too badly to filter by: train another"
                     )
-            chosen.append(judge.select([n for n in names if trusted.get(n)]))
+            known = [n for n in names if trusted.get(n)]
+            if known:  # it may know none where nothing is to be edited
+                chosen.append(judge.select(known))
         return cls(tuple(chosen), tuple(names), confidence)
 
     def __call__(self, images: Tensor, claims: Tensor) -> Verdicts:

@@ -38,8 +38,9 @@ from cdvae_gan.data.dataset import SPLITS, UNKNOWN, AttributeDataset
 from cdvae_gan.data.folder import FILE_COLUMN, PROVENANCE
 from cdvae_gan.data.open import open_dataset
 from cdvae_gan.errors import InputError, unknown_name
-from cdvae_gan.evaluation.edits import Editor, ModelLike, editor_on
+from cdvae_gan.evaluation.edits import Editor, ModelEditor, ModelLike, editor_on
 from cdvae_gan.evaluation.judges import Judge, load_judge
+from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.files import write_whole
 from cdvae_gan.images import IMAGE_SUFFIXES, to_float, to_uint8
 
@@ -175,6 +176,7 @@ def augment(
         "attributes": list(data.attributes),
         "image_size": data.image_size,
         "model": os.fspath(model) if isinstance(model, (str, os.PathLike)) else "given",
+        "digest": model_digest(editor.model) if isinstance(editor, ModelEditor) else None,
         "judges": {judge.name: judge.digest for judge in loaded},
         "edit": edit,
         "strength": strength,

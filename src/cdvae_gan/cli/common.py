@@ -208,6 +208,8 @@ def write_picture(picture: Image.Image, path: Path) -> Path:
         temporary.replace(path)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror or error}") from error
+    except ValueError as error:  # more pixels than this kind of file can have
+        raise InputError(f"cannot write {path}: {error}") from None
     finally:
         temporary.unlink(missing_ok=True)
     return path

@@ -35,7 +35,7 @@ from cdvae_gan.cli.evaluate import (
     Without,
     as_editor,
     claim_report,
-    entry_name,
+    entry_names,
     known_to,
     left_out,
     open_entry,
@@ -104,7 +104,10 @@ def compare(
         seed=seed,
     )
     asked = [_parsed(text) for text in entries]
-    names = [entry_name(t) + (f" κ={d:g}" if d is not None else "") for t, d in asked]
+    names = [
+        name + (f" κ={d:g}" if d is not None else "")
+        for name, (_, d) in zip(entry_names([t for t, _ in asked]), asked, strict=True)
+    ]
     claim_report(out, [source, *(judges or ()), *(text for text, _ in asked)], overwrite)
     console = progress_console()
     opened = [open_entry(text, device) for text, _ in asked]

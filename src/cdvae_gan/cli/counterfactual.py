@@ -136,9 +136,9 @@ def counterfactual(
     job = _Job(network, interventions, strength, detail)
     report = _Report(as_json, len(paths), interventions)
     figure = _Figure(job, rows if grid is not None else 0)
-    for start, images, skipped in _batches(paths, network.image_size, skip_bad):
+    for images, skipped in _batches(paths, network.image_size, skip_bad):
         report.skip(skipped)
-        for one in job.run(images, paths, names, start, out):
+        for one in job.run(images, paths, names, out):
             report.add(one)
             figure.add(one)
     report.end(out)
@@ -212,7 +212,6 @@ class _Job:
         images: list[tuple[int, Pixels]],
         paths: list[Path],
         names: list[list[str]],
-        start: int,
         out: Path | None,
     ) -> Iterator[_One]:
         """Draw and write a batch, intervention by intervention."""
@@ -291,7 +290,7 @@ def _output_names(paths: list[Path], interventions: list[_Intervention]) -> list
 
 def _batches(
     paths: list[Path], size: int, skip_bad: bool
-) -> Iterator[tuple[int, list[tuple[int, Pixels]], list[str]]]:
+) -> Iterator[tuple[list[tuple[int, Pixels]], list[str]]]:
     """Images that can be read, with their indices, and why the others cannot."""
 
     def load(path: Path) -> Pixels | InputError:
@@ -314,7 +313,7 @@ def _batches(
             images = [
                 (start + i, one) for i, one in enumerate(loaded) if not isinstance(one, InputError)
             ]
-            yield start, images, [str(error) for error in errors]
+            yield images, [str(error) for error in errors]
 
 
 def _readings(

@@ -204,6 +204,14 @@ def entry_name(text: str) -> str:
     return path.parent.name if path.name == "manifest.csv" else path.name or text
 
 
+def entry_names(texts: Sequence[str]) -> list[str]:
+    """What a report calls several; by more of their paths where their names are one."""
+    names = [entry_name(text) for text in texts]
+    if len(set(names)) == len(names) or len(set(texts)) < len(texts):
+        return names
+    return list(texts)
+
+
 def open_entry(text: str, device: str) -> CDVAEGAN | Path:
     """A model, or the path of a folder of counterfactuals."""
     from cdvae_gan.evaluation.folders import is_folder_of_counterfactuals

@@ -72,7 +72,11 @@ class Classifier:
 
     @torch.no_grad()
     def read(self, images: Tensor) -> Reading:
-        """Scores and answers for images uint8 ``(B, 3, H, W)``."""
+        """Scores and answers for images uint8 ``(B, 3, H, W)``.
+
+        Raises:
+            InputError: It returns numbers that are not finite.
+        """
         every = self._scores(images)
         columns = list(self._columns)
         scores = every[:, columns]
@@ -86,6 +90,7 @@ class Classifier:
 
     def _scores(self, images: Tensor) -> Tensor:
         raw = self._outputs(resized(images, self.image_size)).detach().float().cpu()
+        _check_finite(raw, self.name)
         if self.task == "regression" or self._probabilities:
             return raw
         return raw.softmax(1) if self.task == "multiclass" else raw.sigmoid()
@@ -173,9 +178,13 @@ def _tried(foreign: Foreign, probe: Tensor) -> Tensor:
             f"classifier {foreign.name!r} returns an array {tuple(raw.shape)} for {len(probe)} "
             "images: expected a row of numbers for each"
         )
-    if not raw.isfinite().all():
-        raise InputError(f"classifier {foreign.name!r} returns numbers that are not finite")
+    _check_finite(raw, foreign.name)
     return raw
+
+
+def _check_finite(raw: Tensor, name: str) -> None:
+    if not raw.isfinite().all():
+        raise InputError(f"classifier {name!r} returns numbers that are not finite")
 
 
 def _guessed_task(said: Meaning, width: int) -> Task:

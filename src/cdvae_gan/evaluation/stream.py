@@ -83,6 +83,9 @@ class Flip:
 class Part:
     """Somebody who measures. Both methods that are shown something may do nothing."""
 
+    subject = ""
+    """What is missing where there are too few images to answer; without a name it must answer"""
+
     def photos(self, photos: Photos) -> None:
         """A batch of photos, before its flips."""
 

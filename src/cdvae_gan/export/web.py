@@ -176,6 +176,12 @@ def export_web(
     """
     if folder.exists() and any(folder.iterdir()) and not is_page(folder):
         raise InputError(f"{folder} holds something else than a page: choose another folder")
+    if folder.resolve() == Path.cwd():
+        raise InputError("a page takes the place of a whole folder: name one that is not this one")
+    names = [one.name for one in examples]
+    for name_of in names:
+        if names.count(name_of) > 1:
+            raise InputError(f"two examples are called {name_of}: give one of them another name")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         made = Path(temporary, "page")

@@ -22,19 +22,18 @@ class _Stage(NamedTuple):
     repeats: int
     kernel: int
     stride: int
-    expansion: int
     channels: int
 
 
 _STEM_CHANNELS = 32
 _STAGES = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
+    _Stage(1, 3, 1, 16),
+    _Stage(2, 3, 2, 24),
+    _Stage(2, 5, 2, 40),
+    _Stage(3, 3, 2, 80),
+    _Stage(3, 5, 1, 112),
+    _Stage(4, 5, 2, 192),
+    _Stage(1, 3, 1, 320),
 )
 _BATCH_NORM_EPSILON = 1e-3
 

@@ -175,11 +175,12 @@ class Validation(Callback):
         module.discriminator.eval()
         figures = self.measure(module)
         module.discriminator.train(was_training)
-        self.contrast = max(self.contrast, figures["val/contrast"])
-        if figures["val/contrast"] < _COLLAPSED * self.contrast:
+        contrast = figures.get("val/contrast", math.nan)
+        self.contrast = max(self.contrast, contrast)
+        if contrast < _COLLAPSED * self.contrast:
             raise Collapse(
                 f"collapsed at step {trainer.global_step}: all drawings look alike (their contrast "
-                f"fell from {self.contrast:.2f} to {figures['val/contrast']:.2f} of the photos')"
+                f"fell from {self.contrast:.2f} to {contrast:.2f} of the photos')"
             )
         for logger in trainer.loggers:
             logger.log_metrics(figures, step=trainer.global_step)
@@ -193,12 +194,12 @@ class Validation(Callback):
         picture.save(self.folder / "pictures" / f"step_{trainer.global_step:07d}.png")
 
     def measure(self, module: TrainingModule) -> dict[str, float]:
-        """The figures, as logged."""
+        """The figures, as logged; without those that so few images or attributes do not have."""
         model, d = module.average, module.discriminator
-        sums: dict[str, list[float]] = {}
+        sums: dict[str, list[tuple[float, int]]] = {}
 
         def note(name: str, value: Tensor) -> None:
-            sums.setdefault(f"val/{name}", []).append(float(value))
+            sums.setdefault(f"val/{name}", []).append((float(value), len(x)))
 
         k = len(model.attributes)
         for start in range(0, len(self.images), 64):
@@ -207,7 +208,8 @@ class Validation(Callback):
             found = abduct(model, x)
             location = found.drawing.location
             note("reconstruction_l1", (location - x).abs().mean() / 2)
-            note("contrast", location.std(dim=0).mean() / x.std(dim=0).mean())
+            if len(x) > 1:
+                note("contrast", location.std(dim=0).mean() / x.std(dim=0).mean())
             logits = torch.special.logit(found.probabilities, eps=1e-6)
             note("attribute_cross_entropy", known_cross_entropy(logits, labels))
             before = d(x).attributes > 0
@@ -220,11 +222,16 @@ class Validation(Callback):
             note("flips_read", (after[rows, which] == (flipped[rows, which] > 0.5)).float().mean())
             others = torch.ones_like(before)
             others[rows, which] = False
-            note("others_kept", (after == before)[others].float().mean())
+            if k > 1:
+                note("others_kept", (after == before)[others].float().mean())
             note("edit_l1", (drawn - x).abs().mean() / 2)
             note("mask", mask.mean())
-        figures = {name: sum(v) / len(v) for name, v in sums.items()}
-        figures["val/score"] = (figures["val/flips_read"] + figures["val/others_kept"]) / 2
+        figures = {
+            name: sum(value * n for value, n in noted) / sum(n for _, n in noted)
+            for name, noted in sums.items()
+        }
+        flips = figures["val/flips_read"]
+        figures["val/score"] = (flips + figures.get("val/others_kept", flips)) / 2
         return figures
 
 

@@ -18,10 +18,14 @@ DiscriminatorKind = Literal["projected", "plain"]
 
 @dataclass(frozen=True)
 class Mixture:
-    """What the drawn images that D judges consist of, as shares of a batch that add up to 1."""
+    """What the drawn images that D judges consist of, as shares of a batch.
 
-    counterfactual: float = 0.625
-    """x′ with the photo's detail, as a user sees it"""
+    The rest of it are counterfactuals with the photo's detail, as a user sees them.
+
+    Raises:
+        InputError: For shares below 0, or that add up to more than 1.
+    """
+
     plain: float = 0.125
     """G(z, u, a′): without the photo's detail, so that the drawing itself must be right"""
     reconstruction: float = 0.125
@@ -29,8 +33,13 @@ class Mixture:
     prior: float = 0.125
     """G(z, 0, a), z from the prior"""
 
+    def __post_init__(self) -> None:
+        shares = (self.plain, self.reconstruction, self.prior)
+        if not (min(shares) >= 0 and sum(shares) <= 1):
+            raise InputError("shares of the mixture lie in [0, 1] and add up to no more than 1")
+
     def counts(self, batch: int) -> tuple[int, int, int, int]:
-        """How many of each, adding up to ``batch``."""
+        """How many counterfactuals, and of each; all add up to ``batch``."""
         plain = round(self.plain * batch)
         reconstruction = round(self.reconstruction * batch)
         prior = round(self.prior * batch)
@@ -114,7 +123,7 @@ class TrainConfig:
             r1=1.0,
             weights=Weights.paper(),
             emphasis=1.0,
-            mixture=Mixture(counterfactual=0.0, plain=0.5, reconstruction=0.25, prior=0.25),
+            mixture=Mixture(plain=0.5, reconstruction=0.25, prior=0.25),
             learning_rate_d=2e-4,
             u_dropout=0.0,
             partial_strength=0.0,

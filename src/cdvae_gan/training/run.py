@@ -192,6 +192,7 @@ def _match_priors(out: Path, data: AttributeDataset) -> None:
         if folder.is_dir():
             model = CDVAEGAN.from_pretrained(folder)
             match_prior(model, data)
+            model.card = None
             model.save(folder)
 
 
@@ -240,9 +241,11 @@ def _as_begun(out: Path, data: AttributeDataset) -> TrainConfig:
 
 
 def _begin(out: Path, data: AttributeDataset, config: TrainConfig) -> None:
-    """Make the run's folder."""
+    """Make the folder; a run that was killed before there was anything to resume begins anew."""
     config_path = out / "config.json"
-    if config_path.exists():
+    left = (out / "checkpoints" / "last.ckpt", out / "model")
+    unborn = (out / "data.json").exists() and not any(path.exists() for path in left)
+    if config_path.exists() and not unborn:
         raise InputError(f"{str(out)!r} holds a run already: --resume it, or choose another folder")
     try:
         for folder in ("checkpoints", "pictures", "logs"):

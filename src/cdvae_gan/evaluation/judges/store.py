@@ -11,13 +11,15 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.judges.classical import boosting_scores, svm_scores
 from cdvae_gan.evaluation.judges.judge import Card, Judge, Scores, State
 from cdvae_gan.evaluation.judges.network import network_scores
 from cdvae_gan.evaluation.judges.trunk import trunk_scores
+from cdvae_gan.files import write_whole
 
 __all__ = [
     "CARD_FILE",
@@ -53,8 +55,9 @@ def save_judge(folder: str | Path, card: Card, state: State) -> Path:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(state, folder / _ARRAYS_FILE)
-        (folder / CARD_FILE).write_text(card.to_json(), encoding="utf-8")
+        # Not save_file: where the disk is full, that raises an error of its own kind.
+        write_whole(folder / _ARRAYS_FILE, to_bytes(state))
+        write_whole(folder / CARD_FILE, card.to_json())
     except OSError as error:
         raise InputError(f"cannot write the judge to {str(folder)!r}: {error.strerror}") from None
     return folder

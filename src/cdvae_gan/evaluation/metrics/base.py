@@ -68,12 +68,6 @@ class Table:
         for name, row in zip(self.rows, self.cells, strict=True):
             yield name, dict(zip(self.columns, row, strict=True))
 
-    def without_mean(self) -> Table:
-        """The same without the row of means."""
-        kept = [i for i, row in enumerate(self.rows) if row != MEAN]
-        rows = tuple(self.rows[i] for i in kept)
-        return Table(rows, self.columns, self.cells[kept], self.untrusted)
-
     def select_columns(self, columns: Sequence[str]) -> Table:
         """The same with these columns alone, in this order."""
         chosen = [self.columns.index(c) for c in columns]

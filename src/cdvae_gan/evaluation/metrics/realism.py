@@ -14,7 +14,6 @@ the same number of images, is the floor that no generator can be expected to bea
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -165,9 +164,6 @@ def kernel_distance(f: Floats, g: Floats) -> float:
     ones_f, ones_g = np.ones((1, len(f))), np.ones((1, len(g)))
     within = _within(f, ones_f) + _within(g, ones_g)
     return float((within - 2 * _between(f, g, ones_f, ones_g))[0])
-
-
-Distance = Callable[[Floats, Floats, Floats, int, int], tuple[Floats, Floats]]
 
 
 def _frechet_draws(

@@ -40,18 +40,18 @@ const attempt = (f) => async (...args) => {
   }
 };
 
-// One piece of work at a time; while it goes on, only the newest request waits.
+// One piece of work at a time; of what waits meanwhile, each kind is done once.
 
 let working = Promise.resolve();
-let waiting;
+const waiting = new Set();
 
 function soon(work) {
-  waiting = work;
+  if (work === align) waiting.clear(); // which ends in all the others
+  waiting.add(work);
   working = working.then(async () => {
-    if (waiting !== work) return;
-    waiting = undefined;
+    if (!waiting.delete(work)) return;
     await attempt(work)();
-    document.body.dataset.idle = String(waiting === undefined);
+    document.body.dataset.idle = String(!waiting.size);
   });
   document.body.dataset.idle = "false";
   return working;
