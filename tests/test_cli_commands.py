@@ -455,3 +455,52 @@ def test_the_package_can_be_run_as_a_module() -> None:
         [sys.executable, "-m", "cdvae_gan", "--version"], capture_output=True, text=True, check=True
     )
     assert told.stdout == f"cdvae-gan {__version__}\n"
+
+
+def test_commands_that_fail_leave_no_empty_folder(cli: Cli, model: Path, here: Path) -> None:
+    picture(here / "photos" / "a.png")
+    ask = ("audit", "--images", "photos", "--model", str(model), "--out", "report")
+    (here / "broken.py").write_text("def f(x:\n")
+    for classifier in ("broken.py:f", "none.onnx"):
+        assert classifier.split(":")[0] in cli.refused(*ask, "--classifier", classifier)
+        assert not (here / "report").exists()
+    (here / "bad.png").write_bytes(b"no picture")
+    cli.refused("counterfactual", model, "bad.png", "--every", "--out", "out")
+    assert not (here / "out").exists()
+
+
+def test_what_cannot_be_read_is_left_out_where_that_is_asked(
+    cli: Cli, model: Path, here: Path
+) -> None:
+    for i in range(3):
+        picture(here / "photos" / f"{i}.png", seed=i)
+    (here / "photos" / "bad.png").write_bytes(b"no picture")
+    (here / "mine.py").write_text("def f(x):\n    return x.mean((1, 2, 3))\n")
+    ask = ("audit", "--images", "photos", "--model", str(model), "--classifier", "mine.py:f")
+    assert "--skip-bad" in cli.refused(*ask, "--out", "report")
+    assert cli(*ask, "--out", "report", "--skip-bad").code == 0
+    assert json.loads((here / "report" / "report.json").read_text())["settings"]["images"] == 3
+
+
+def test_a_placebo_is_another_attribute(cli: Cli, model: Path, here: Path) -> None:
+    picture(here / "photos" / "a.png")
+    (here / "mine.py").write_text("def f(x):\n    return x.mean((1, 2, 3))\n")
+    ask = ("audit", "--images", "photos", "--model", str(model), "--classifier", "mine.py:f")
+    own = ("--intervene", "Smiling", "--placebo", "Smiling")
+    assert "cannot be its own placebo" in cli.refused(*ask, "--out", "r", *own)
+
+
+def test_the_shipped_judges_are_listed(cli: Cli) -> None:
+    assert "celeba-cnn" in cli("judge", "list").out
+    assert cli("judge", "list", "--json").objects[0]["celeba-svm"]["family"] == "svm"
+
+
+def test_calibration_says_which_labels_are_lacking(cli: Cli, model: Path, here: Path) -> None:
+    said = cli.refused("calibrate", model, "avatars:n=20", "--out", "new")
+    assert "no labels of Smiling, Eyeglasses" in said
+    assert not (here / "new").exists()
+
+
+def test_hours_of_work_do_not_begin_with_a_folder_that_is_not_there(cli: Cli, here: Path) -> None:
+    assert "nowhere" in cli.refused("reproduce", "nowhere", "--out", "work")
+    assert not (here / "work").exists()

@@ -523,6 +523,29 @@ def test_json_tells_of_every_face(cli: Call, folder: Path) -> None:
     assert (folder / "f.png").is_file()
 
 
+def test_several_photos_are_edited_into_a_folder(cli: Call, folder: Path) -> None:
+    (folder / "in").mkdir()
+    for name in ("a.png", "b.png"):
+        texture(240, 200).save(folder / "in" / name)
+    (folder / "in" / "c.png").write_bytes((folder / "photo.png").read_bytes()[:500])
+    edit_all = ("in", "--do", "Smile=flip", "--aligned")
+    assert "--out FOLDER" in cli(*edit_all)[2]
+    assert "not out.png" in cli(*edit_all, "--out", "out.png")[2]
+    code, _, err = cli(*edit_all, "--out", "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "c.png" in err
+    code, out, err = cli(*edit_all, "--out", "out", "--overwrite", "--skip-bad", "--json")
+    assert code == 0
+    assert "c.png" in err
+    assert [json.loads(line)["output"] for line in out.splitlines()] == [
+        "out/a-edited.png",
+        "out/b-edited.png",
+    ]
+    alone = edit(folder / "in" / "a.png", {"Smile": "flip"}, model="model", aligned=True)
+    with Image.open("out/a-edited.png") as written:
+        assert written.tobytes() == alone.photo.tobytes()
+
+
 def test_the_list_tells_what_was_measured(cli: Call, folder: Path) -> None:
     assert cli("--list")[1].count("not measured") == 2
     (folder / "model" / "metrics.json").write_text('{"deception": {"Smile": 0.97}}')
@@ -538,9 +561,10 @@ def test_the_list_tells_what_was_measured(cli: Call, folder: Path) -> None:
     ("args", "message"),
     [
         ((), "which photo?"),
+        (("photo.png", "photo.png", "--do", "Smile=1", "--compare", "c.html"), "folder"),
         (("photo.png",), "attributes are Smile, Glasses"),
         (("photo.png", "--do", "Smiel=1"), "did you mean 'Smile'"),
-        (("missing.png", "--do", "Smile=1"), "no such image: missing.png"),
+        (("missing.png", "--do", "Smile=1"), "no such file or folder: missing.png"),
         (("photo.png", "--do", "Smile=1", "--aligned", "--face", "2"), "no face 2 in photo.png"),
         (("photo.png", "--do", "Smile=1", "--face", "left"), "--face takes numbers"),
         (("photo.png", "--do", "Smile=1", "--out", "photo.png"), "will not be overwritten"),

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from cdvae_gan.errors import InputError
-from cdvae_gan.images import find_images, read_image, square, to_float, to_pil, to_uint8
+from cdvae_gan.images import find_images, read_image, square, squares, to_float, to_pil, to_uint8
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -233,3 +233,17 @@ class TestFinding:
         (folder / "empty").mkdir()
         with pytest.raises(InputError, match=message):
             find_images(folder / name)
+
+
+def test_pixels_are_pictures_too() -> None:
+    pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    batch, names = squares([pixels, Image.fromarray(pixels)], 4)
+    assert np.array_equal(batch[0], pixels)
+    assert np.array_equal(batch[0], batch[1])
+    assert names == ("image 0", "image 1")
+    assert np.array_equal(squares(np.stack([pixels, pixels]), 4)[0], batch)
+    assert np.array_equal(squares(pixels, 4)[0], batch[:1])
+    with pytest.raises(InputError, match=r"uint8 \(H, W, 3\)"):
+        squares([pixels.astype(float)], 4)
+    with pytest.raises(InputError, match="not int"):
+        squares([3], 4)  # type: ignore[list-item]

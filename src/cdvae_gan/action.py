@@ -94,10 +94,12 @@ def checked(
     """
     if not 0 <= strength <= 1:
         raise InputError(f"strength must lie in [0, 1], not {strength}")
+    if not isinstance(do, Mapping):
+        raise InputError(f'do says what to set, as {{"Smiling": 1}} does, not {do!r}')
     values: Values = {}
     for name, value in do.items():
         if name not in attributes:
-            raise unknown_name("attribute", name, attributes)
+            raise unknown_name("attribute", str(name), attributes)
         if value == "flip":
             values[name] = "flip"
             continue

@@ -32,7 +32,7 @@ from cdvae_gan.counterfactual import Counterfactuals, Do, ImageLike
 from cdvae_gan.errors import InputError
 from cdvae_gan.faces import FRAME, Face, Similarity, aligned_face, find_faces, straighten, whole
 from cdvae_gan.files import write_whole
-from cdvae_gan.images import read_image, to_float, to_uint8
+from cdvae_gan.images import picture_of, read_image, to_float, to_uint8
 
 if TYPE_CHECKING:
     from cdvae_gan.model import CDVAEGAN
@@ -209,7 +209,7 @@ def edit(
         >>> result.save("smiling.png")
     """
     original = _open(photo)
-    name = "the photo" if isinstance(photo, Image.Image) else Path(photo).name
+    name = Path(photo).name if isinstance(photo, str | Path) else "the photo"
     network = _loaded(model)
     if not found and (aligned or original.size == _ALIGNED_SIZE):
         found = [aligned_face(original)]
@@ -245,6 +245,8 @@ def _loaded(model: CDVAEGAN | str | Path) -> CDVAEGAN:
 
 def _open(photo: ImageLike) -> Image.Image:
     """A photo, upright, with its EXIF data and ICC profile."""
+    if not isinstance(photo, str | Path | Image.Image):
+        return picture_of(photo)
     if isinstance(photo, Image.Image):
         picture = ImageOps.exif_transpose(photo)
         return _in_mode(picture, picture)

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ __all__ = [
     "check_batch",
     "find_images",
     "floats",
+    "picture_of",
     "pixels",
     "read_image",
     "square",
@@ -43,7 +44,8 @@ __all__ = [
     "to_uint8",
 ]
 
-ImageLike = Image.Image | str | Path
+ImageLike = Image.Image | str | Path | npt.NDArray[np.uint8]
+"""A picture, its file, or its pixels, uint8 ``(H, W, 3)`` or ``(H, W)``."""
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -148,7 +150,7 @@ def squares(
     """Pictures and files of any size as one array, and what to call them.
 
     Args:
-        images: A PIL image, a path, or several of them.
+        images: A PIL image, a path, pixels, or several of them.
         size: Side of the result in pixels; see `square`.
 
     Returns:
@@ -157,16 +159,35 @@ def squares(
     Raises:
         InputError: Where there is none, or one can't be read.
     """
-    items = [images] if isinstance(images, Image.Image | str | Path) else list(images)
+    one = isinstance(images, Image.Image | str | Path) or getattr(images, "ndim", 4) < 4
+    items = [cast(ImageLike, images)] if one else list(cast(Iterable[ImageLike], images))
     if not items:
         raise InputError("no images were given")
     arrays, names = [], []
     for i, item in enumerate(items):
-        is_picture = isinstance(item, Image.Image)
-        picture = item.convert("RGB") if isinstance(item, Image.Image) else read_image(item)
+        is_file = isinstance(item, str | Path)
+        picture = read_image(item) if isinstance(item, str | Path) else picture_of(item)
         arrays.append(square(picture, size))
-        names.append(f"image {i}" if is_picture else Path(str(item)).name)
+        names.append(Path(str(item)).name if is_file else f"image {i}")
     return np.stack(arrays), tuple(names)
+
+
+def picture_of(item: Image.Image | npt.NDArray[np.uint8]) -> Image.Image:
+    """A picture, or pixels, as a picture of mode ``RGB``.
+
+    Raises:
+        InputError: For anything else.
+    """
+    if isinstance(item, Image.Image):
+        return item.convert("RGB")
+    if not isinstance(item, np.ndarray):
+        raise InputError(f"an image is a path, a PIL image or an array, not {type(item).__name__}")
+    if item.dtype != np.uint8 or not (item.ndim == 2 or (item.ndim == 3 and item.shape[2] == 3)):
+        raise InputError(
+            f"pixels are uint8 (H, W, 3) or (H, W), not {item.dtype} {item.shape}: "
+            "cdvae_gan.images.pixels makes them of floats in [−1, 1]"
+        )
+    return Image.fromarray(item).convert("RGB")
 
 
 def check_batch(images: Tensor | npt.NDArray[np.float32], size: int, *, is_float: bool) -> None:

@@ -23,7 +23,7 @@ __all__ = ["Result"]
 Array = TypeVar("Array")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result(Generic[Array]):
     """Images, the images that would have been, and what was asked.
 
@@ -54,6 +54,9 @@ class Result(Generic[Array]):
     def __len__(self) -> int:
         return len(np.asarray(self.images))
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {len(self)} images, do({self._asked()})>"
+
     def pil(self) -> list[Image.Image]:
         """The counterfactuals as PIL images at the model's resolution."""
         return [Image.fromarray(picture) for picture in pixels(np.asarray(self.images))]
@@ -62,7 +65,7 @@ class Result(Generic[Array]):
         """Factual and counterfactual, a row an image, with what the model reads of what changed."""
         from cdvae_gan.figures import grid
 
-        asked = ", ".join(f"{k}={v}" for k, v in self.do.items()) or "nothing"
+        asked = self._asked()
         both = zip(*(pixels(np.asarray(a)) for a in (self.factual, self.images)), strict=True)
         notes = [
             [self._reading(row) for row in pair]
@@ -114,6 +117,10 @@ class Result(Generic[Array]):
             ) from None
         path.with_suffix(".json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
         return path
+
+    def _asked(self) -> str:
+        parts = (f"{k}={v if isinstance(v, str) else f'{v:g}'}" for k, v in self.do.items())
+        return ", ".join(parts) or "nothing"
 
     def _labels(self) -> list[str]:
         return list(self.names) or [f"image {i}" for i in range(len(self))]

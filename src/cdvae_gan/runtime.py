@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -181,10 +181,11 @@ class Session:
 def _batch(
     images: ImageLike | Sequence[ImageLike] | Floats, size: int
 ) -> tuple[Floats, tuple[str, ...]]:
-    if isinstance(images, np.ndarray):
-        check_batch(images, size, is_float=images.dtype.kind == "f")
-        return images.astype(np.float32, copy=False), ()
-    array, names = squares(images, size)
+    if isinstance(images, np.ndarray) and images.dtype != np.uint8:
+        x = cast(Floats, images)
+        check_batch(x, size, is_float=x.dtype.kind == "f")
+        return x.astype(np.float32, copy=False), ()
+    array, names = squares(cast(ImageLike, images), size)
     return floats(array), names
 
 

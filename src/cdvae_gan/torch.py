@@ -81,6 +81,10 @@ class CounterfactualAugment:
         self._seed = seed
         self._generators: dict[int, torch.Generator] = {}
 
+    def __repr__(self) -> str:
+        judges = ", ".join(judge.name for judge in self._keep.judges) or "nobody"
+        return f"{type(self).__name__}(flip={self.flip!r}, filtered by {judges})"
+
     @classmethod
     def balanced(
         cls,

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 from drawn import numbers, picture
+from torch.utils.data import DataLoader
 
 from cdvae_gan.data import AttributeDataset, open_dataset
 from cdvae_gan.errors import InputError
+from cdvae_gan.images import to_float
 
 N = 30
 
@@ -39,6 +41,18 @@ class TestViews:
 
     def test_splits_share_the_pixels(self, dataset: AttributeDataset) -> None:
         assert np.shares_memory(dataset.split("train").images.pixels, dataset.images.pixels)
+
+    def test_it_is_what_torchs_data_loaders_take(self, dataset: AttributeDataset) -> None:
+        images, labels = next(iter(DataLoader(dataset, batch_size=N)))
+        assert images.shape == (N, 3, 16, 16)
+        assert images.abs().max() <= 1
+        assert torch.equal(images, to_float(dataset.batch(range(N)).images))
+        assert torch.equal(labels, torch.from_numpy(dataset.labels))
+        with pytest.raises(IndexError):
+            dataset[N]
+
+    def test_it_is_printed_in_a_line(self, dataset: AttributeDataset) -> None:
+        assert repr(dataset) == "<photos: 30 images of 16 pixels; Odd, Third, Always>"
 
     def test_an_unknown_split_says_which_there_are(self, dataset: AttributeDataset) -> None:
         with pytest.raises(InputError, match="no split in photos 'tset': did you mean 'test'"):

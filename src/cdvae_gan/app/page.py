@@ -124,6 +124,7 @@ def launch(
             allowed_paths=[str(e) for e in [_example()] if e is not None],
             max_file_size=_LARGEST_FILE,
             prevent_thread_lock=True,
+            quiet=True,
             show_error=True,
             footer_links=[],
             theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
@@ -131,9 +132,11 @@ def launch(
             head=_HEAD,
             ssr_mode=False,
         )
-    except OSError as error:
-        raise InputError(f"cannot listen on port {port}: {error}") from None
+    except OSError:
+        taken = "all ports from 7860 on are" if port is None else f"port {port} is"
+        raise InputError(f"{taken} taken: give a free one, --port") from None
     if block:
+        print(f"the app is at {page.local_url}, Ctrl-C ends it", flush=True)
         try:
             page.block_thread()
         finally:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cdvae_gan.auditing.result import Effect, Intervention, Verdict
+from cdvae_gan.auditing.result import Effect, Intervention, Sight, Verdict
 from cdvae_gan.auditing.significance import LEVEL
 from cdvae_gan.evaluation.bootstrap import Estimate
 
@@ -82,8 +82,14 @@ def _verdict(intervention: Intervention, effect: Effect, p_alone: float, people:
 
 def _seen(intervention: Intervention) -> float:
     """The lowest deception rate that a trusted judge reports; 1 where there is none."""
-    rates = [s.deception.value for s in intervention.sights if s.trusted and s.deception.n]
-    return min(rates, default=1.0)
+    least = _strictest(intervention)
+    return 1.0 if least is None else least.deception.value
+
+
+def _strictest(intervention: Intervention) -> Sight | None:
+    """Of the trusted judges the one that sees fewest of the edits."""
+    asked = [s for s in intervention.sights if s.trusted and s.deception.n]
+    return min(asked, key=lambda sight: sight.deception.value, default=None)
 
 
 def _can(verdict: Verdict, intervention: Intervention, effect: Effect, tests: int) -> str:
@@ -91,7 +97,13 @@ def _can(verdict: Verdict, intervention: Intervention, effect: Effect, tests: in
     if verdict == "too few images":
         return f"Nothing: {intervention.n} images are too few."
     if verdict == "edit failed":
-        return f"Nothing about {name}: the edits do not show it."
+        strictest = _strictest(intervention)
+        assert strictest is not None
+        seen = percent(strictest.deception)
+        return (
+            f"Nothing about {name}: {strictest.judge} sees it in {seen} of the edits alone, and no "
+            "judge may see less than half."
+        )
     if verdict == "none found":
         return (
             f"No dependence of {effect.score} on {name} was found: the average effect of these "

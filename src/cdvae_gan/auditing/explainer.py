@@ -49,7 +49,7 @@ class Found:
     """mean |x′ − x| in grey levels of 255"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """What came out for a batch of images; ``explanation[i]`` is that of one.
 
@@ -69,6 +69,10 @@ class Explanation:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        turned = sum(bool(row) for row in self.found)
+        return f"<Explanation of {len(self)} images, of which {turned} have counterfactuals>"
 
     def __getitem__(self, i: int) -> Explanation:
         rows = slice(i, i + 1) if i >= 0 else slice(len(self) + i, len(self) + i + 1)

@@ -51,6 +51,7 @@ def audit(
     threshold: float | None = None,
     split: str | None = None,
     limit: int | None = LIMIT,
+    skip_bad: bool = False,
     shown: int = 6,
     batch_size: int = 64,
     resamples: int = RESAMPLES,
@@ -84,6 +85,7 @@ def audit(
             split), or ``all``. By default the validation split of a labelled data set opened here,
             since a model may have seen the training split; else all.
         limit: Images at most, drawn at random; None for all.
+        skip_bad: Leave out images that cannot be read instead of failing.
         shown: Pairs of images kept for each effect.
         batch_size: Images at a time.
         resamples: Of the bootstrap.
@@ -97,12 +99,14 @@ def audit(
     names = [float(s) for s in strengths]
     if not all(0 < s <= 1 for s in names):
         raise InputError(f"strengths must lie in (0, 1], not {', '.join(map(str, strengths))}")
-    editor, data = _opened(model, images, device)
+    editor, data = _opened(model, images, device, skip_bad)
     labelled = bool(data.attributes)
     whole = isinstance(images, (str, os.PathLike)) and split is None and labelled
     part = "validation" if whole else split or "all"
     data = _chosen(data, part, limit, seed)
     asked = _asked(editor, interventions)
+    if unrelated is not None and unrelated in (interventions or ()):
+        raise InputError(f"{unrelated} cannot be its own placebo: name an unrelated attribute")
     if judges is None:
         judges = standard_judges(asked, device=device)
     found_judges = [j if isinstance(j, Judge) else load_judge(j, device=device) for j in judges]
@@ -164,12 +168,14 @@ def audit(
 
 
 def _opened(
-    model: ModelLike, images: Any, device: str | torch.device
+    model: ModelLike, images: Any, device: str | torch.device, skip_bad: bool
 ) -> tuple[Editor, AttributeDataset]:
     if isinstance(images, AttributeDataset):
         return editor_on(model, images, device)
     if isinstance(images, (str, os.PathLike)):
-        return editor_on(model, lambda size: open_images(images, size=size), device)
+        return editor_on(
+            model, lambda size: open_images(images, size=size, skip_bad=skip_bad), device
+        )
     if isinstance(images, Tensor) and images.ndim == 4:
         return editor_on(model, _data_of(*as_batch(images, images.shape[-1])), device)
     return editor_on(model, lambda size: _data_of(*as_batch(images, size)), device)

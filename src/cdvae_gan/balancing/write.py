@@ -117,6 +117,7 @@ def augment(
     confidence: float = 0.0,
     originals: Originals = "link",
     seed: int = 0,
+    skip_bad: bool = False,
     device: str | torch.device = "cpu",
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
@@ -142,6 +143,7 @@ def augment(
         originals: ``link`` or ``copy`` the source's files, or leave them out (``none``). Images
             that are no files, such as avatars, are written at the model's size.
         seed: Of the order in which images are tried.
+        skip_bad: Leave out images that cannot be read instead of failing.
         device: Where networks run.
         overwrite: Replace another augmentation in ``out``.
         progress: Called with the counterfactuals kept so far and those wanted in all.
@@ -161,7 +163,7 @@ def augment(
         )
     folder = Path(out)
     _check_apart(source, folder)
-    editor, data = _opened(source, model, device)
+    editor, data = _opened(source, model, device, skip_bad)
     train = data.split("train")
     plan = make_plan(train, target, over, edit, seed)
     edited = {plan.names[k] for cell in plan.cells if cell.wanted for k in np.unique(cell.sets)}
@@ -218,11 +220,11 @@ class _Work:
 
 
 def _opened(
-    source: str | os.PathLike[str] | AttributeDataset, model: ModelLike, device: Any
+    source: str | os.PathLike[str] | AttributeDataset, model: ModelLike, device: Any, skip_bad: bool
 ) -> tuple[Editor, AttributeDataset]:
     if isinstance(source, AttributeDataset):
         return editor_on(model, source, device)
-    return editor_on(model, lambda size: open_dataset(source, size=size), device)
+    return editor_on(model, lambda size: open_dataset(source, size=size, skip_bad=skip_bad), device)
 
 
 def _check_apart(source: object, folder: Path) -> None:

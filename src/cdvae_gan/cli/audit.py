@@ -13,8 +13,10 @@ from rich.table import Table
 from cdvae_gan.cli.common import (
     Device,
     JsonOutput,
+    SkipBad,
+    device_for,
     examples,
-    folder_for,
+    fresh_folder,
     output,
     parse_names,
     print_json,
@@ -127,11 +129,12 @@ def audit(
     limit: Annotated[
         int, typer.Option(metavar="N", help="Images at most, drawn by seed; 0 for all.", min=0)
     ] = 500,
+    skip_bad: SkipBad = False,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.", min=0)] = 0,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a report that is there.")
     ] = False,
-    device: Device = "cpu",
+    device: Device = "auto",
     as_json: JsonOutput = False,
 ) -> None:
     """Set attributes of images to what they are not, and see whether a classifier's answer changes.
@@ -147,9 +150,9 @@ def audit(
         raise InputError(f"{out} holds the images: choose another folder for the report")
     from cdvae_gan.auditing import audit as run
 
-    folder_for(out)
     console = progress_console()
-    with Progress(console=console, disable=console.quiet, transient=True) as bar:
+    hidden = console.quiet
+    with fresh_folder(out), Progress(console=console, disable=hidden, transient=True) as bar:
         shown = bar.add_task("auditing", total=None)
         found = run(
             classifier,
@@ -166,10 +169,11 @@ def audit(
             split=split,
             limit=limit or None,
             seed=seed,
-            device=device,
+            skip_bad=skip_bad,
+            device=device_for(device),
             progress=lambda done, total: bar.update(shown, completed=done, total=total),
         )
-    found.save(out)
+        found.save(out)
     if as_json:
         print_json(found.to_dict())
     else:

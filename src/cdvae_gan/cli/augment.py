@@ -13,6 +13,8 @@ from rich.table import Table
 from cdvae_gan.cli.common import (
     Device,
     JsonOutput,
+    SkipBad,
+    device_for,
     examples,
     output,
     parse_names,
@@ -99,7 +101,8 @@ def augment(
         Files, typer.Option(help="What becomes of the source's images.")
     ] = Files.link,
     seed: Annotated[int, typer.Option(help="Of the order in which images are tried.", min=0)] = 0,
-    device: Device = "cpu",
+    skip_bad: SkipBad = False,
+    device: Device = "auto",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace another augmentation there.")
     ] = False,
@@ -130,7 +133,8 @@ def augment(
             confidence=confidence,
             originals=originals.value,
             seed=seed,
-            device=device,
+            skip_bad=skip_bad,
+            device=device_for(device),
             overwrite=overwrite,
             progress=lambda done, total: bar.update(shown, completed=done, total=total),
         )

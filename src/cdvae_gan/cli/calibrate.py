@@ -14,6 +14,7 @@ from cdvae_gan.cli.common import (
     JsonOutput,
     ModelSource,
     Overwrite,
+    SkipBad,
     examples,
     open_model,
     output,
@@ -21,6 +22,7 @@ from cdvae_gan.cli.common import (
     progress_console,
     refuse,
 )
+from cdvae_gan.errors import InputError
 
 __all__ = ["EXAMPLES", "calibrate"]
 
@@ -52,6 +54,7 @@ def calibrate(
         int, typer.Option(min=8, help="Photos with each attribute, and as many without.")
     ] = 100,
     seed: Annotated[int, typer.Option(help="Of the draw of photos.")] = 0,
+    skip_bad: SkipBad = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: JsonOutput = False,
@@ -71,7 +74,12 @@ def calibrate(
         overwrite=overwrite,
     )
     found = open_model(model, device)
-    data = open_dataset(source, size=found.image_size, attributes=found.attributes, progress=True)
+    shown = not progress_console().quiet
+    data = open_dataset(source, size=found.image_size, skip_bad=skip_bad, progress=shown)
+    lacking = [name for name in found.attributes if name not in data.attributes]
+    if lacking:
+        raise InputError(f"{data.name} has no labels of {', '.join(lacking)}, which the model has")
+    data = data.select(found.attributes)
     train = data.split("train")
     with Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task("calibrating", total=len(found.attributes))

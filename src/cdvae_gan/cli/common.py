@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,10 +28,13 @@ __all__ = [
     "JsonOutput",
     "ModelSource",
     "Overwrite",
+    "SkipBad",
     "Written",
     "claim",
+    "device_for",
     "examples",
     "folder_for",
+    "fresh_folder",
     "intervention_text",
     "is_picture",
     "open_model",
@@ -57,6 +61,7 @@ JsonOutput = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that are there (an input never is).")
 ]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")]
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …: auto is a GPU where there is one.")
 ]
@@ -111,18 +116,24 @@ def parse_duration(text: str) -> float:
     return total
 
 
+def device_for(name: str) -> str:
+    """What ``auto`` stands for here; any other name as it is."""
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def open_model(source: str, device: str = "auto") -> CDVAEGAN:
     """Load a model onto a device.
 
     Raises:
         InputError: Where there is no such model, or no such device here.
     """
-    import torch
-
     from cdvae_gan.model import load
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = device_for(device)
     try:
         return load(source, device=device)
     except (RuntimeError, AssertionError) as error:  # torch's errors for a device that isn't there
@@ -194,6 +205,22 @@ def folder_for(folder: Path) -> Path:
     if not os.access(folder, os.W_OK):
         raise InputError(f"no permission to write into {folder}")
     return folder
+
+
+@contextmanager
+def fresh_folder(folder: Path) -> Iterator[None]:
+    """A folder to write into, as `folder_for` makes it; not left empty where the work fails.
+
+    Raises:
+        InputError: Where it cannot be made or written to.
+    """
+    there = folder.exists()
+    folder_for(folder)
+    try:
+        yield
+    finally:
+        if not there and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def write_picture(picture: Image.Image, path: Path) -> Path:

@@ -14,6 +14,7 @@ from cdvae_gan.cli.common import (
     Device,
     JsonOutput,
     Overwrite,
+    SkipBad,
     examples,
     output,
     parse_names,
@@ -85,6 +86,7 @@ def compare(
     confidence: Confidence = 0.95,
     resamples: Resamples = 1000,
     pictures: Pictures = 6,
+    skip_bad: SkipBad = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: JsonOutput = False,
@@ -111,7 +113,7 @@ def compare(
     claim_report(out, [source, *(judges or ()), *(text for text, _ in asked)], overwrite)
     console = progress_console()
     opened = [open_entry(text, device) for text, _ in asked]
-    chosen, real = open_images(source, opened, size, split, limit, seed, console)
+    chosen, real = open_images(source, opened, size, split, limit, seed, skip_bad, console)
     wanted = parse_names(attributes)
     for entry in opened:  # the images that every one of them has all flips of
         _, chosen = as_editor(entry, chosen, wanted)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,9 +18,10 @@ from cdvae_gan.cli.common import (
     Device,
     ModelSource,
     Overwrite,
+    SkipBad,
     claim,
     examples,
-    folder_for,
+    fresh_folder,
     identities,
     intervention_text,
     open_model,
@@ -96,9 +98,7 @@ def counterfactual(
         typer.Option(metavar="FILE", help="One labelled figure: rows images, columns edits."),
     ] = None,
     rows: Annotated[int, typer.Option(help="Images that the figure shows at most.", min=1)] = 16,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out, and name, images that cannot be read.")
-    ] = False,
+    skip_bad: SkipBad = False,
     overwrite: Overwrite = False,
     device: Device = "auto",
     as_json: Annotated[
@@ -128,7 +128,6 @@ def counterfactual(
             raise InputError(f"{out} is a file: --out is a folder")
         files = [out / name for row in names for name in row]
         refuse(files, identities(paths), overwrite=overwrite)
-        folder_for(out)
     if grid is not None:
         claim(grid, paths, overwrite=overwrite)
         if out is not None and grid.resolve() in {(out / n).resolve() for r in names for n in r}:
@@ -136,11 +135,12 @@ def counterfactual(
     job = _Job(network, interventions, strength, detail)
     report = _Report(as_json, len(paths), interventions)
     figure = _Figure(job, rows if grid is not None else 0)
-    for images, skipped in _batches(paths, network.image_size, skip_bad):
-        report.skip(skipped)
-        for one in job.run(images, paths, names, out):
-            report.add(one)
-            figure.add(one)
+    with nullcontext() if out is None else fresh_folder(out):
+        for images, skipped in _batches(paths, network.image_size, skip_bad):
+            report.skip(skipped)
+            for one in job.run(images, paths, names, out):
+                report.add(one)
+                figure.add(one)
     report.end(out)
     if grid is not None:
         figure.save(grid, report)

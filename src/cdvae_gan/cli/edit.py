@@ -1,4 +1,4 @@
-"""``cdvae-gan edit``: anyone's photo, of any size, with any number of faces."""
+"""``cdvae-gan edit``: anyone's photos, of any size, with any number of faces."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from cdvae_gan.cli.common import (
     examples,
     folder_for,
     identities,
+    is_picture,
     open_model,
     output,
     print_json,
@@ -35,14 +36,19 @@ EXAMPLES = examples(
     "cdvae-gan edit photo.jpg --do Smiling=1",
     "cdvae-gan edit party.jpg --do Eyeglasses=flip --face 2 --out party-glasses.png",
     "cdvae-gan edit photo.jpg --do Blond_Hair=1 --strength 0.7 --compare blond.html",
+    "cdvae-gan edit holidays/ --do Smiling=1 --out edited/ --skip-bad",
     "cdvae-gan edit --list",
 )
 
 
 def edit(
-    photo: Annotated[
-        Path | None,
-        typer.Argument(metavar="PHOTO", show_default=False, help="A photo of any size."),
+    photos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PHOTO...",
+            show_default=False,
+            help="Photos of any size, folders of them, or glob patterns.",
+        ),
     ] = None,
     do: Annotated[
         list[str] | None,
@@ -65,10 +71,11 @@ def edit(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
+            metavar="FILE|FOLDER",
             show_default="PHOTO-edited.png, here",
-            help="Where to: .png and .webp keep every bit that is not edited; .jpg is encoded "
-            "again at quality 95, which changes pixels everywhere, if invisibly.",
+            help="Where to; of several photos a folder, for a PNG each. .png and .webp keep every "
+            "bit that is not edited; .jpg is encoded again at quality 95, which changes pixels "
+            "everywhere, if invisibly.",
         ),
     ] = None,
     strength: Annotated[
@@ -108,11 +115,18 @@ def edit(
         bool,
         typer.Option("--list", help="List what the model can edit, and how well as measured."),
     ] = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Of several photos leave out, and name, those that cannot be read or edited.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     device: Device = "auto",
     as_json: JsonOutput = False,
 ) -> None:
-    """Edit the faces of a photo and leave all else as it is, bit for bit.
+    """Edit the faces of photos and leave all else as it is, bit for bit.
 
     Faces are found, turned upright, edited at the model's size, and what changed is put back.
     EXIF data and ICC profile are kept.
@@ -120,54 +134,97 @@ def edit(
     if list_attributes:
         _list(model, device, as_json)
         return
-    if photo is None:
+    if not photos:
         raise InputError("which photo? cdvae-gan edit PHOTO --do NAME=1 (--list shows the names)")
-    out = Path(f"{photo.stem}-edited.png") if out is None else out
-    _claim_all(photo, out, compare, show_aligned, overwrite)
+    from cdvae_gan.images import find_images
+
+    several = len(photos) > 1 or not Path(photos[0]).expanduser().is_file()
+    found = find_images(photos)
+    jobs = _jobs(found, out, several)
+    extra = [path for path in (compare, show_aligned) if path is not None]
+    if several and extra:
+        raise InputError("--compare and --show-aligned are for one photo: name a single file")
+    _claim_all(jobs, compare, show_aligned, overwrite)
     network = open_model(model, device)
     if not do:
         raise InputError(f"nothing to do: add --do NAME=1, 0 or flip; {_known(network.attributes)}")
 
+    from cdvae_gan.action import checked
     from cdvae_gan.counterfactual import parse_do
     from cdvae_gan.editing import edit as edit_photo
 
-    result = edit_photo(
-        photo,
-        parse_do(do, network.attributes),
-        model=network,
-        faces=_faces(face),
-        strength=strength,
-        detail=detail,
-        aligned=aligned,
-        any_angle=any_angle,
-    )
-    result.save(out)
-    if compare is not None:
-        result.save_comparison(compare)
-    if show_aligned is not None:
-        write_picture(result.figure(), show_aligned)
-    for note in result.notes:
-        typer.echo(f"cdvae-gan: {note}", err=True)
-    if as_json:
-        print_json({"input": str(photo), "output": str(out), **result.to_dict()})
-    else:
-        _tell(result, [p for p in (out, compare, show_aligned) if p is not None])
+    wanted, which = parse_do(do, network.attributes), _faces(face)
+    checked(wanted, network.attributes, network.config.exclusive, strength)
+    for photo, target in jobs:
+        try:
+            result = edit_photo(
+                photo,
+                wanted,
+                model=network,
+                faces=which,
+                strength=strength,
+                detail=detail,
+                aligned=aligned,
+                any_angle=any_angle,
+            )
+        except InputError as error:
+            if not (several and skip_bad):
+                raise InputError(_told_of(photo, error) if several else str(error)) from error
+            typer.echo(f"cdvae-gan: {_told_of(photo, error)}; left out", err=True)
+            continue
+        result.save(target)
+        if compare is not None:
+            result.save_comparison(compare)
+        if show_aligned is not None:
+            write_picture(result.figure(), show_aligned)
+        for note in result.notes:
+            typer.echo(f"cdvae-gan: {_told_of(photo, note) if several else note}", err=True)
+        if as_json:
+            print_json({"input": str(photo), "output": str(target), **result.to_dict()})
+        else:
+            _tell(result, [target, *extra])
+
+
+def _told_of(photo: Path, what: object) -> str:
+    """With the photo's name, which not everything that is said of it holds."""
+    text = str(what)
+    return text if photo.name in text else f"{photo}: {text}"
+
+
+def _jobs(photos: Sequence[Path], out: Path | None, several: bool) -> list[tuple[Path, Path]]:
+    """Each photo with the file that is written of it."""
+    if not several:
+        return [(photos[0], out or Path(f"{photos[0].stem}-edited.png"))]
+    if out is None:
+        raise InputError("several photos need a folder: --out FOLDER")
+    if out.is_file() or is_picture(out):
+        raise InputError(f"several photos need a folder, not {out}")
+    targets = [out / f"{photo.stem}-edited.png" for photo in photos]
+    for photo, target in zip(photos, targets, strict=True):
+        if targets.count(target) > 1:
+            raise InputError(f"two photos are called {photo.stem}: edit them one after the other")
+    return list(zip(photos, targets, strict=True))
 
 
 def _claim_all(
-    photo: Path, out: Path, compare: Path | None, show_aligned: Path | None, overwrite: bool
+    jobs: Sequence[tuple[Path, Path]],
+    compare: Path | None,
+    show_aligned: Path | None,
+    overwrite: bool,
 ) -> None:
     """Before any work is done: may all files be written?"""
-    claim(out, [photo], overwrite=overwrite)
+    photos = [photo for photo, _ in jobs]
+    for _, target in jobs:
+        claim(target, photos, overwrite=overwrite)
     if show_aligned is not None:
-        claim(show_aligned, [photo], overwrite=overwrite)
+        claim(show_aligned, photos, overwrite=overwrite)
     if compare is not None:
         if compare.suffix.lower() not in (".html", ".htm"):
             raise InputError(f"--compare writes a page: give it a name in .html, not {compare}")
-        refuse([compare], identities([photo]), overwrite=overwrite)
+        refuse([compare], identities(photos), overwrite=overwrite)
         folder_for(compare.parent)
-    if show_aligned is not None and show_aligned.resolve() == out.resolve():
-        raise InputError(f"--out and --show-aligned are both {out}: give two names")
+    if show_aligned is not None and show_aligned.resolve() == jobs[0][1].resolve():
+        raise InputError(f"--out and --show-aligned are both {show_aligned}: give two names")
 
 
 def _faces(texts: Sequence[str] | None) -> Literal["all", "largest"] | list[int]:

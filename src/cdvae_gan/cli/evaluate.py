@@ -18,6 +18,7 @@ from cdvae_gan.cli.common import (
     Device,
     JsonOutput,
     Overwrite,
+    SkipBad,
     examples,
     open_model,
     output,
@@ -134,6 +135,7 @@ def evaluate(
     confidence: Confidence = 0.95,
     resamples: Resamples = 1000,
     pictures: Pictures = 6,
+    skip_bad: SkipBad = False,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: JsonOutput = False,
@@ -156,7 +158,7 @@ def evaluate(
     claim_report(out, [model, source, *(judges or ())], overwrite)
     console = progress_console()
     entry = open_entry(model, device)
-    chosen, real = open_images(source, [entry], size, split, limit, seed, console)
+    chosen, real = open_images(source, [entry], size, split, limit, seed, skip_bad, console)
     editor, chosen = as_editor(entry, chosen, parse_names(attributes))
     with stages(console) as told:
         found = measure(
@@ -253,6 +255,7 @@ def open_images(
     split: Part,
     limit: int | None,
     seed: int,
+    skip_bad: bool,
     console: Console,
 ) -> tuple[AttributeDataset, AttributeDataset | None]:
     """The images to evaluate, and the other ones of the source, which realism is measured against.
@@ -270,7 +273,7 @@ def open_images(
             "needed for all" + (f", not {size}" if size else "")
         )
     side = next(iter(sizes), size or 64)
-    dataset = open_dataset(source, size=side, progress=not console.quiet)
+    dataset = open_dataset(source, size=side, skip_bad=skip_bad, progress=not console.quiet)
     return chosen_part(dataset, split.value, limit=limit, seed=seed)
 
 

@@ -12,8 +12,10 @@ from rich.table import Table
 from cdvae_gan.cli.common import (
     Device,
     JsonOutput,
+    SkipBad,
+    device_for,
     examples,
-    folder_for,
+    fresh_folder,
     output,
     parse_names,
     print_json,
@@ -71,7 +73,8 @@ def train(
         float | None, typer.Option(help="Passes over the images, for networks. Default: 6.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
-    device: Device = "cpu",
+    skip_bad: SkipBad = False,
+    device: Device = "auto",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a judge there.")] = False,
     as_json: JsonOutput = False,
 ) -> None:
@@ -83,22 +86,40 @@ def train(
         raise InputError(f"--epochs must be more than 0, not {epochs:g}")
     if (out / "card.json").exists() and not overwrite:
         raise InputError(f"{out} holds a judge: --overwrite replaces it, or choose another")
-    folder_for(out)
     errors = progress_console()
     dataset = open_dataset(
-        source, size=size, attributes=parse_names(attributes), progress=not errors.quiet
+        source,
+        size=size,
+        attributes=parse_names(attributes),
+        skip_bad=skip_bad,
+        progress=not errors.quiet,
     )
-    with errors.status("training") as status:
+    with fresh_folder(out), errors.status("training") as status:
         judge = train_judge(
             dataset,
             out,
             family=family.value,
             name=out.name,
             seed=seed,
-            training=JudgeTraining(epochs=epochs, device=_device(device)),
+            training=JudgeTraining(epochs=epochs, device=device_for(device)),
             report=lambda line: status.update(line),
         )
     _print(judge.card, as_json)
+
+
+@app.command(name="list")
+def list_(as_json: JsonOutput = False) -> None:
+    """List the judges that come with the package."""
+    from cdvae_gan.evaluation.judges import load_judge, shipped_judges
+
+    cards = [load_judge(name).card for name in shipped_judges()]
+    if as_json:
+        print_json({card.name: {"family": card.family, "data": card.data} for card in cards})
+        return
+    table = Table("judge", "family", "trained on", "attributes")
+    for card in cards:
+        table.add_row(card.name, card.family, card.data, str(len(card.attributes)))
+    output().print(table)
 
 
 @app.command(epilog=_SHOW)
@@ -161,11 +182,3 @@ def _print(card: Card, as_json: bool) -> None:
         out.print(f"attributes: {', '.join(card.attributes)}; not graded: give images to grade it")
     if card.notes:
         out.print(card.notes, soft_wrap=True)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"

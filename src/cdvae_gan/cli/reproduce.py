@@ -69,9 +69,12 @@ def reproduce(
     if out.is_file():
         raise InputError(f"{out} is a file: the steps need a folder")
 
+    from cdvae_gan.data.open import find_source
     from cdvae_gan.reproduce import FULL, SHIPPED, SMALL, avatars, faces
     from cdvae_gan.reproduce import reproduce as run
 
+    if celeba is not None:
+        find_source(celeba)  # hours before it is needed
     suites = [
         avatars(SHIPPED, "avatars64", seed)
         if shipped

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from cdvae_gan.cli.common import (
     JsonOutput,
+    SkipBad,
     examples,
     output,
     parse_duration,
@@ -141,9 +142,7 @@ def train(
     image_column: Annotated[
         str | None, typer.Option(help="Of Hugging Face data, the column with the images.")
     ] = None,
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")
-    ] = False,
+    skip_bad: SkipBad = False,
     as_json: JsonOutput = False,
 ) -> None:
     """Train a model. It stops at whichever limit comes first; Ctrl-C keeps what was learned."""

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from cdvae_gan.data.cache import Read, digest
 from cdvae_gan.errors import InputError, unknown_name
+from cdvae_gan.images import to_float
 
 __all__ = ["SPLITS", "UNKNOWN", "AttributeDataset", "Batch", "ImageRows", "Source", "split_by_name"]
 
@@ -119,9 +120,9 @@ class Source:
     processes: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class AttributeDataset:
-    """N images with K binary attributes.
+    """N images with K binary attributes; for torch's data loaders, pairs of image and labels.
 
     Attributes:
         name: Short name of the data set.
@@ -157,6 +158,17 @@ class AttributeDataset:
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Image ``index``, float ``(3, H, W)`` in [−1, 1], and its labels, int8 ``(K,)``."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        images, labels = self.batch([index])
+        return to_float(images)[0], labels[0]
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.attributes)
+        return f"<{self.name}: {len(self):,} images of {self.image_size} pixels; {names}>"
 
     @property
     def image_size(self) -> int:

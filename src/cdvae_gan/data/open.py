@@ -170,5 +170,5 @@ def _unreadable_error(name: str, unreadable: tuple[Unreadable, ...]) -> InputErr
     more = f"; and {len(unreadable) - 3} more" if len(unreadable) > 3 else ""
     count = "1 image" if len(unreadable) == 1 else f"{len(unreadable)} images"
     return InputError(
-        f"{count} of {name} cannot be read: {first}{more}. --skip-bad leaves them out"
+        f"{count} of {name} cannot be read: {first}{more}; skip_bad (--skip-bad) leaves them out"
     )

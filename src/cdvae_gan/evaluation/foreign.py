@@ -202,6 +202,9 @@ def _function(text: str) -> Function:
         module = _module(where)
     except ImportError as error:
         raise InputError(f"classifier {text!r}: cannot import {where!r}: {error}") from None
+    except Exception as error:  # somebody else's code: anything may happen in it
+        told = f"{type(error).__name__}: {_first(error)}"
+        raise InputError(f"classifier {text!r}: {where!r} fails when imported: {told}") from error
     found = getattr(module, name, None)
     if not callable(found):
         names = [n for n, value in vars(module).items() if callable(value) and n[0] != "_"]
