@@ -88,6 +88,13 @@ def test_more_images_than_one_call_takes_keep_their_order(model: OnnxModel) -> N
     assert result.before[:, 0].tolist() == [i % 2 for i in range(70)]
 
 
+def test_what_gave_way_is_counted_over_all_images(model: OnnxModel) -> None:
+    x = np.zeros((70, 3, 32, 32), np.float32)
+    labels = {"Black": [1] * 66 + [0] * 4, "Blond": 0}
+    result = model.counterfactual(x, {"Blond": 1}, attributes=labels)
+    assert result.resolved == ("Black gives way to Blond in 66 of 70 images",)
+
+
 def test_a_result_is_saved_as_the_models_is(
     model: OnnxModel, x: NDArray[np.float32], tmp_path: Path
 ) -> None:
@@ -106,8 +113,9 @@ def test_a_result_is_saved_as_the_models_is(
     ("images", "do", "options", "message"),
     [
         (np.zeros((1, 3, 64, 64), np.float32), {}, {}, r"\(B, 3, 32, 32\)"),
-        (np.zeros((1, 3, 32, 32), np.uint8), {}, {}, "float images"),
+        (np.zeros((1, 3, 32, 32), np.uint8), {}, {}, "pixels are uint8"),
         (np.full((1, 3, 32, 32), 255, np.float32), {}, {}, r"must lie in \[−1, 1\]"),
+        (np.zeros((0, 3, 32, 32), np.float32), {}, {}, "no images"),
         ("no_such_file.png", {}, {}, "no_such_file.png"),
         (np.zeros((1, 3, 32, 32), np.float32), {"Smiel": 1}, {}, "did you mean 'Smile'"),
         (np.zeros((1, 3, 32, 32), np.float32), {"Smile": 2}, {}, "Smile must be a number"),

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A first counterfactual
 #
-# What would this face look like with glasses? The picture is NASA's portrait of the astronaut Eileen Collins, in the
+# What would this face look like with blond hair? The picture is NASA's portrait of the astronaut Eileen Collins, in the
 # public domain, which comes with scikit-image; the model is `celeba64`, which comes with this package. It is small
 # (64×64 pixels), and its card says what it does badly.
 #
@@ -26,11 +26,11 @@ print(*model.attributes, sep="\n")
 # was, to the bit. A notebook shows before and after.
 
 # %%
-edited = cdvae_gan.edit(portrait, do={"Eyeglasses": 1}, model=model)
+edited = cdvae_gan.edit(portrait, do={"Blond_Hair": 1}, model=model)
 edited
 
 # %% [markdown]
-# `edited.photo` is a PIL image, and `edited.save("with-glasses.jpg")` writes it.
+# `edited.photo` is a PIL image, and `edited.save("blond.jpg")` writes it.
 #
 # ## At the model's resolution
 #

@@ -57,7 +57,7 @@ def binary_column(
         first = strange[0]
         raise InputError(
             f"{where(first)}: {str(values[first])!r} is neither "
-            "0/1, -1/1, true/false, yes/no nor empty"
+            "0/1, -1/1, true/false, yes/no nor empty; name the attributes where this is none"
         )
     found = set(words)
     if found & _MINUS and found & _NO:
