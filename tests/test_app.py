@@ -75,7 +75,12 @@ def test_one_of_two_faces_is_edited_and_the_other_stays(
     Image.fromarray(np.hstack([one, one])).save(both)
     photo, _ = opened(both, model)
     assert len(photo.faces) == 2
-    after = np.asarray(edited(photo, Settings({"Glasses": "flip"}, face="2"), model).photo)
+    found = edited(photo, Settings({"Glasses": "flip"}, face="2"), model)
+    direct = edit(both, {"Glasses": "flip"}, model=model, faces=2, detail=1.0)
+    assert np.array_equal(np.asarray(found.photo), np.asarray(direct.photo))
+    assert found.edited == direct.edited == (2,)
+    assert len(found.faces) == len(direct.faces) == 2
+    after = np.asarray(found.photo)
     assert np.array_equal(after[:, :512], one)
     assert not np.array_equal(after[:, 512:], one)
     everyone = np.asarray(edited(photo, Settings({"Glasses": "flip"}, face=EVERY), model).photo)

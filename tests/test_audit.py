@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -545,6 +546,13 @@ def test_pictures_in_memory_are_audited(model: Path) -> None:
     assert result.counterfactual["Hat"][:, 0] == pytest.approx(after, abs=1e-3)
 
 
+def test_a_classifier_that_fails_on_later_images_is_refused(model: Path) -> None:
+    x, said = torch.zeros(8, 3, 32, 32), iter([1.0])
+    with pytest.raises(InputError, match="returns numbers that are not finite") as caught:
+        audit(lambda y: torch.full((len(y),), next(said, math.nan)), x, model=model, judges=[])
+    assert "\n" not in str(caught.value)
+
+
 # -- explanations ---------------------------------------------------------------------------------
 
 
@@ -579,6 +587,19 @@ def test_an_explanation_is_the_nearest_image_with_another_answer(model: Path) ->
     never = CounterfactualExplainer(lambda y: torch.ones(len(y)), network, outputs="logits")
     assert never.explain(x[:1]).cf is None
     assert len(before) == 6
+
+
+def test_a_single_image_does_not_say_what_a_classifiers_numbers_are(model: Path) -> None:
+    x = as_seen(torch.full((1, 3, 32, 32), 0.5))
+
+    def logit(y: Tensor) -> Tensor:
+        return 0.25 + 100 * (y.mean((1, 2, 3)) - x.mean())
+
+    explanation = CounterfactualExplainer(logit, model).explain(x)
+    assert explanation.scores[0] == pytest.approx(1 / (1 + math.exp(-0.25)), abs=1e-4)
+    assert explanation.answers[0], "as a probability it would be a no"
+    (guess,) = explanation.meta["notes"]
+    assert "taken for logits" in guess
 
 
 def test_what_cannot_be_explained_is_refused(model: Path) -> None:

@@ -414,6 +414,24 @@ def test_a_folder_is_balanced_by_command(photos: Path, capsys: pytest.CaptureFix
     assert not Path("x").exists()
 
 
+def test_other_weights_at_the_same_path_make_another_augmentation(photos: Path) -> None:
+    def made(**options: bool) -> dict[str, bytes]:
+        augment(
+            photos, "new", target="Top", balance_over="Bottom", model="model", unfiltered=True,
+            **options,
+        )  # fmt: skip
+        return files_of(Path("new", "train", "counterfactuals"))
+
+    first = made()
+    assert made() == first
+    CDVAEGAN(ModelConfig(NAMES, 32, width=8, z_dim=8)).eval().save("model")
+    with pytest.raises(InputError, match="holds an augmentation with other settings"):
+        made()
+    second = made(overwrite=True)
+    assert second.keys() == first.keys()
+    assert second != first
+
+
 def test_drawn_pictures_are_written_and_their_truth_is_in_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

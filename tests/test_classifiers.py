@@ -159,6 +159,14 @@ def test_what_cannot_be_audited_is_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_numbers_that_are_not_finite_are_refused_whenever_they_come(shades: Tensor) -> None:
+    found = load_classifier(lambda x: brightness(x).log(), shades[2:])
+    assert found.read(shades[2:]).scores.isfinite().all()
+    with pytest.raises(InputError, match="returns numbers that are not finite") as caught:
+        found.read(shades)
+    assert "\n" not in str(caught.value)
+
+
 def test_wrong_words_beside_a_classifier_are_named(tmp_path: Path, shades: Tensor) -> None:
     path = fixed_onnx(tmp_path)
     path.with_suffix(".json").write_text('{"task": "regresion"}')

@@ -7,6 +7,7 @@ import math
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,6 +169,12 @@ def test_an_exclusive_attribute_gives_way_and_that_is_reported() -> None:
     assert act(a, {"Black": 0}, CONFIG).resolved == ()
 
 
+def test_what_gave_way_is_counted_over_all_images(model: CDVAEGAN) -> None:
+    labels = {"Black": [1] * 100 + [0] * 30, "Blond": 0}
+    result = model.counterfactual(torch.zeros(130, 3, 32, 32), {"Blond": 1}, attributes=labels)
+    assert result.resolved == ("Black gives way to Blond in 100 of 130 images",)
+
+
 def test_in_the_place_of_what_goes_comes_the_likeliest_alternative() -> None:
     a = torch.tensor([[0.0, 1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 1, 0, 1]])
     seen = torch.tensor([[0.9, 1, 0.2, 0.1], [0, 1, 0.1, 0.2], [0, 0, 1, 0.3], [0, 1, 0.5, 1]])
@@ -228,10 +235,11 @@ def test_two_exclusive_attributes_cannot_both_be_asked_for() -> None:
         ({"Smile": 1.5}, r"Smile must be a number in \[0, 1\]"),
         ({"Smile": "on"}, 'or "flip"'),
         ({"Smile": float("nan")}, "Smile must be a number"),
+        ({"Smile": None}, "Smile must be a number"),
     ],
 )
 def test_a_wrong_intervention_is_refused_in_one_line(
-    model: CDVAEGAN, x: torch.Tensor, do: dict[str, float | str], message: str
+    model: CDVAEGAN, x: torch.Tensor, do: Any, message: str
 ) -> None:
     with pytest.raises(InputError, match=message) as caught:
         model.counterfactual(x, do=do)
@@ -246,6 +254,7 @@ def test_a_wrong_intervention_is_refused_in_one_line(
         (torch.zeros(1, 3, 32, 32, dtype=torch.uint8), "float images"),
         (torch.full((1, 3, 32, 32), 255.0), r"must lie in \[−1, 1\]"),
         (torch.full((1, 3, 32, 32), float("nan")), r"must lie in \[−1, 1\]"),
+        (torch.zeros(0, 3, 32, 32), "no images"),
         ([], "no images"),
         ("no_such_file.png", "no_such_file.png"),
     ],
@@ -296,6 +305,12 @@ def test_the_answer_does_not_depend_on_the_other_images_of_a_batch(
     assert torch.allclose(together[2:3], alone, atol=1e-5)
 
 
+def test_images_of_double_precision_are_those_of_single(model: CDVAEGAN, x: torch.Tensor) -> None:
+    single, double = (model.counterfactual(images, {"Smile": "flip"}) for images in (x, x.double()))
+    assert torch.equal(double.images, single.images)
+    assert torch.equal(double.factual, x)
+
+
 def test_saving_writes_a_picture_and_what_was_asked_beside_it(
     model: CDVAEGAN, x: torch.Tensor, tmp_path: Path
 ) -> None:
@@ -307,6 +322,8 @@ def test_saving_writes_a_picture_and_what_was_asked_beside_it(
     smile = told["images"][0]["attributes"]["Smile"]
     assert smile["asked"] == pytest.approx(1 - round(smile["before"]))
     assert result._repr_png_().startswith(b"\x89PNG")
+    model.counterfactual(x, do={"Smile": np.float32(0.5)}).save(path)  # type: ignore[dict-item]
+    assert json.loads((tmp_path / "result.json").read_text())["do"] == {"Smile": 0.5}
     with pytest.raises(InputError, match="no folder"):
         result.save(tmp_path / "missing" / "result.png")
     with pytest.raises(InputError, match="png"):

@@ -258,6 +258,17 @@ def test_groups_that_differ_are_no_one_rate(dataset: AttributeDataset) -> None:
     assert any("from .00 for Bottom=1 to 1.00 for Bottom=0" in s for s in said)
 
 
+def test_a_group_of_all_images_has_the_figures_of_all_images(dataset: AttributeDataset) -> None:
+    judge = Judge(Card("eye", "cnn", NAMES, thresholds=(1.0, -0.5)), brightness)
+    everyone = np.stack([dataset.labels[:, 0], np.ones_like(dataset.labels[:, 1])], axis=1)
+    data = replace(dataset, labels=everyone, draw=None)
+    settings = replace(QUICK, without=FAST, groups=("Bottom",))
+    found = evaluate(perfect, data, [judge], attributes=["Top"], settings=settings)
+    group, everybody = (found.tables[f"{n}factual"] for n in ("group/Bottom=1/", ""))
+    for column in group.columns:
+        assert group["Top", column].value == pytest.approx(everybody["Top", column].value), column
+
+
 # Labels
 
 
@@ -318,6 +329,16 @@ def test_nothing_is_dropped_without_a_word(good: Evaluation) -> None:
         assert name in said
     measured = {name.split("/")[0].replace("probe", "probes") for name in good.tables}
     assert measured | set(good.missing) >= set(OPTIONAL)
+
+
+def test_a_handful_of_images_lacks_the_probes_alone(dataset: AttributeDataset) -> None:
+    pytest.importorskip("sklearn")
+    model = CDVAEGAN(ModelConfig(NAMES, 32, z_dim=4, width=4)).eval()
+    found = evaluate(model, dataset.take(range(4)), [EYE], settings=QUICK)
+    assert "at least 5 groups of images, not 4" in found.missing["probes"]
+    assert not any(name.startswith("probe") for name in found.tables)
+    for name in ("deception", "minimality", "reconstruction", "labels"):
+        assert name in found.tables
 
 
 def test_conclusions_follow_from_the_numbers(good: Evaluation, bad: Evaluation) -> None:

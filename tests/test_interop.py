@@ -120,6 +120,11 @@ def test_a_pipeline_says_what_a_classifier_would_have_said(
     assert np.array_equal(would_say.predict(rows), classifier.predict(step.transform(rows)))
 
 
+def test_a_transformer_knows_its_attributes_before_it_sees_an_image(model: CDVAEGAN) -> None:
+    with pytest.raises(InputError, match="did you mean 'Smile'"):
+        CounterfactualTransformer(model, do={"Smlie": 1}).fit()
+
+
 def test_images_that_do_not_fit_are_named(model: CDVAEGAN, photos: np.ndarray) -> None:
     from sklearn.exceptions import NotFittedError
 

@@ -15,6 +15,7 @@ from torch.distributions import Bernoulli, Independent, Normal
 
 import cdvae_gan
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
+from cdvae_gan.card import blank_card
 from cdvae_gan.model import exclusive_resolved
 
 CONFIG = ModelConfig(
@@ -93,6 +94,22 @@ def test_saved_and_loaded_is_the_same_model(model: CDVAEGAN, tmp_path: Path) -> 
     x = torch.rand(2, 3, 32, 32)
     a, b = (m.counterfactual(x, {"Smile": "flip"}).images for m in (model, loaded))
     assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_a_model_that_is_replaced_takes_its_card_with_it(model: CDVAEGAN, tmp_path: Path) -> None:
+    model.card = blank_card(CONFIG, "old", metrics={"deception": {"Smile": 1.0}})
+    model.save(tmp_path)
+    assert cdvae_gan.load(tmp_path).deception == {"Smile": 1.0}
+    model.card = None
+    model.save(tmp_path)
+    assert cdvae_gan.load(tmp_path).deception == {}
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors"]
+
+
+def test_what_lies_in_a_folder_without_a_model_stays(model: CDVAEGAN, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    model.save(tmp_path)
+    assert (tmp_path / "README.md").read_text() == "mine"
 
 
 def test_half_precision_halves_the_file(model: CDVAEGAN, tmp_path: Path) -> None:

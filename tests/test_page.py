@@ -316,6 +316,35 @@ def test_the_eye_points_move_what_the_model_sees(tab: Tab) -> None:
     assert (tab.shown("seen") != moved).any()
 
 
+def test_what_is_moved_while_it_works_ends_as_one_after_the_other(tab: Tab) -> None:
+    moves = ["Glasses", "eye", "Smile"]
+    ends: list[list[Pixels]] = []
+    for calls in ([moves], [[move] for move in moves]):
+        tab.open(noise(90, 200))  # with another photo, what was done to the last is forgotten
+        tab.open(noise(300, 300, seed=3))
+        for call in calls:
+            tab.page.evaluate(_MOVE, call)
+            tab.rest()
+        ends.append([tab.shown(), tab.shown("seen")])
+    for at_once, in_turn in zip(*ends, strict=True):
+        assert np.array_equal(at_once, in_turn)
+
+
+_MOVE = """async (moves) => {
+  for (const move of moves) {
+    if (move === "eye") {
+      const key = { key: "ArrowLeft", shiftKey: true };
+      document.querySelector(".eye").dispatchEvent(new KeyboardEvent("keydown", key));
+    } else {
+      const slider = document.getElementById(`attribute-${move}`);
+      slider.value = 0.5;
+      slider.dispatchEvent(new Event("input"));
+    }
+    await null; // the work begins
+  }
+}"""
+
+
 def test_single_flips_are_shown_and_taken_over(tab: Tab) -> None:
     tab.page.click("#flips summary")
     tab.page.wait_for_selector("#grid button")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,7 @@ from safetensors.torch import load_file
 
 import cdvae_gan
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig, objective
+from cdvae_gan.counterfactual import abduct
 from cdvae_gan.data import AttributeDataset, Batch, open_dataset
 from cdvae_gan.training import Limits, TrainConfig, train
 from cdvae_gan.training.augmentation import Augmentation
@@ -124,6 +127,8 @@ def test_numbers_are_set_by_name_and_checked() -> None:
     refused("no setting 'learning_rat': did you mean 'learning_rate'", "learning_rat=1")
     refused("no setting 'edits'", "weights.edits=1")
     refused("weights has parts", "weights=1")
+    refused("add up to no more than 1", "mixture.plain=0.9")
+    refused("shares of the mixture lie in", "mixture.prior=-0.1")
     refused("ema has no part 'x'", "ema.x=1")
     refused("ema is a number", "ema=much")
     refused("width is a whole number", "width=48.5")
@@ -238,6 +243,30 @@ def test_a_run_leaves_a_model_and_all_that_tells_how_it_came_about(
         images = train_data.batch(range(len(train_data))).images
         z = model.encoder(cdvae_gan.images.to_float(images)).z_mean
     assert z.mean(dim=0).abs().max() < 0.01, "z lies where its prior does"
+
+
+def test_a_single_attribute_has_its_best_model_and_figures(
+    data: AttributeDataset, tmp_path: Path
+) -> None:
+    model = quick(data.select(["Smile"]), tmp_path, 1, config=tiny("paper"))
+    assert model.attributes == ("Smile",)
+    assert (tmp_path / "best" / "model.safetensors").is_file()
+    figures = json.loads((tmp_path / "validation.jsonl").read_text())
+    assert all(math.isfinite(value) for value in figures.values())
+
+
+def test_every_validation_image_counts_as_much_as_another(
+    data: AttributeDataset, tmp_path: Path
+) -> None:
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4))
+    module = TrainingModule(model, tiny(discriminator="plain"), torch.full((3,), 0.5), bf16=False)
+    validation = Validation(data.take(np.arange(65) % len(data)), tmp_path, every=1)
+    x = validation.images
+    with torch.no_grad():
+        figures = validation.measure(module.eval())
+        gap = abduct(module.average, x).drawing.location - x
+    assert figures["val/reconstruction_l1"] == pytest.approx(float(gap.abs().mean()) / 2, rel=1e-4)
+    assert math.isfinite(figures["val/contrast"])
 
 
 @pytest.mark.parametrize("preset", ["default", "paper"])
@@ -389,6 +418,28 @@ def test_a_run_that_cannot_be_meant_is_refused(data: AttributeDataset, tmp_path:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot write the run"):
         quick(data, tmp_path / "file" / "run", 1)
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_can_begin_anew(
+    data: AttributeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as broken:
+        broken.setattr(lightning.Trainer, "fit", die)
+        with pytest.raises(Killed):
+            quick(data, tmp_path / "run", 1)
+    assert {"config.json", "data.json"} <= {p.name for p in (tmp_path / "run").iterdir()}
+    model = quick(data, tmp_path / "run", 1, config=tiny("paper", seed=1))
+    begun = TrainConfig.from_json((tmp_path / "run" / "config.json").read_text())
+    assert begun == tiny("paper", seed=1)
+    model.save(tmp_path / "model")
+    with pytest.raises(InputError, match="holds a run already"):
+        quick(data, tmp_path / "model", 1)
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_checkpoint(
