@@ -98,6 +98,8 @@ def audit(
     judge: Annotated[
         list[str] | None,
         typer.Option(
+            "--judge",
+            "--judges",
             metavar="JUDGE",
             help="Says whether the edits succeeded; may be given several times. Default: the "
             "shipped judges, where they know the attributes.",

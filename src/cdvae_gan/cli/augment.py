@@ -78,6 +78,8 @@ def augment(
     judge: Annotated[
         list[str] | None,
         typer.Option(
+            "--judge",
+            "--judges",
             metavar="JUDGE",
             help="Must read a counterfactual as what it claims to be: celeba-cnn …, or your own. "
             "May be given several times.",

@@ -58,6 +58,7 @@ Judges = Annotated[
     list[str] | None,
     typer.Option(
         "--judges",
+        "--judge",
         metavar="JUDGE",
         show_default=False,
         help="A shipped judge such as celeba-cnn, a judge's folder, a file .onnx, .pt or .pt2, or "
