@@ -6,7 +6,7 @@
 
 ``run`` skips what is finished and goes on with what was killed, so the same command may be given as
 often as one likes, also by several processes at once. ``table`` prints Markdown of whatever is
-finished. On photos, with a judge in the place of the truth:
+finished, in one folder or several. On photos, with a judge in the place of the truth:
 
     python experiments/ablation.py run --celeba FOLDER --judge JUDGE --variants default,paper \
         --seeds 0 --out RUNS
@@ -18,6 +18,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -75,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--judge", help="who reads the edits of photos")
     run.add_argument("--retry", action="store_true", help="repeat trainings that collapsed")
     shown = commands.add_parser("table", help="Markdown of what is finished")
-    shown.add_argument("out", type=Path)
+    shown.add_argument("out", type=Path, nargs="+")
     return parser
 
 
@@ -113,15 +114,19 @@ def _numbers(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-def _table(out: Path) -> str:
+def _table(folders: Sequence[Path]) -> str:
+    found = "\n".join(_results(out) for out in folders)
+    variants = "\n".join(f"- `{v.name}`: {v.about}" for v in VARIANTS if f"| {v.name} |" in found)
+    return f"{_HEAD}\n{variants}\n\n{found}"
+
+
+def _results(out: Path) -> str:
     path = out / "study.json"
     if not path.is_file():
         raise InputError(f"{str(out)!r} holds no results: give the --out of a run")
     on_photos = json.loads(path.read_text())["judge"] is not None
     reference = "default" if on_photos else AVATARS.reference
-    found = table(out, [v.name for v in VARIANTS], reference)
-    variants = "\n".join(f"- `{v.name}`: {v.about}" for v in VARIANTS if f"| {v.name} |" in found)
-    return f"{_HEAD}\n{variants}\n\n{found}"
+    return table(out, [v.name for v in VARIANTS], reference)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
