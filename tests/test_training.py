@@ -34,7 +34,7 @@ from cdvae_gan.training.interventions import (
 from cdvae_gan.training.module import TrainingModule
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import choose_precision
-from cdvae_gan.training.start import take_over
+from cdvae_gan.training.start import Learned, take_over
 
 SPEC = "avatars:n=60,seed=5,validation=0.2"
 NAMES = ["Glasses", "Smile", "Hat"]
@@ -357,10 +357,44 @@ def test_a_run_can_start_from_what_another_learned(data: AttributeDataset, tmp_p
 def test_weights_of_another_form_are_left_aside() -> None:
     module = torch.nn.Linear(3, 2)
     before = module.weight.clone()
-    given = {"weight": torch.ones(2, 4), "bias": torch.tensor([5.0]), "other": torch.ones(1)}
-    assert take_over(module, given) == 1
+    given = {"weight": torch.ones(2, 4), "bias": torch.full((2,), 5.0), "other": torch.ones(1)}
+    assert take_over(module, Learned(given, ("A",)), ("A",)) == 1
     assert torch.equal(module.weight, before)
-    assert float(module.bias.detach()[0]) == 5
+    assert module.bias.tolist() == [5, 5]
+
+
+def _module(names: tuple[str, ...], seed: int, **changes: object) -> TrainingModule:
+    torch.manual_seed(seed)
+    config = tiny(discriminator="plain", **changes)
+    model = CDVAEGAN(ModelConfig(names, 32, config.z_dim, 0, 0, 0, config.width))
+    return TrainingModule(model, config, torch.full((len(names),), 0.5), bf16=False)
+
+
+def test_what_belongs_to_an_attribute_is_taken_over_by_its_name() -> None:
+    old, new = ("Hat", "Smile"), ("Smile", "Beard", "Hat")
+    given, module = _module(old, 1), _module(new, 2)
+    fresh = {name: value.clone() for name, value in module.state_dict().items()}
+    take_over(module, Learned(given.state_dict(), old), new)
+    rows, before = module.model.encoder.to_a.weight, given.model.encoder.to_a.weight
+    assert torch.equal(rows[0], before[1])
+    assert torch.equal(rows[2], before[0])
+    assert torch.equal(rows[1], fresh["model.encoder.to_a.weight"][1])
+    told, told_before = module.model.decoder.start.weight, given.model.decoder.start.weight
+    z = module.model.config.z_dim
+    assert torch.equal(told[:, :z], told_before[:, :z])
+    assert torch.equal(told[:, [z, z + 2]], told_before[:, [z + 1, z]])
+    branches = "discriminator.to_realness.weight"
+    now, then = module.state_dict()[branches], given.state_dict()[branches]
+    assert torch.equal(now[[0, 1, 2, 5, 6]], then[[0, 3, 4, 1, 2]])
+    assert torch.equal(now[3:5], fresh[branches][3:5])
+
+
+def test_more_dimensions_of_z_are_not_made_of_its_variances() -> None:
+    names = ("Hat", "Smile")
+    given, module = _module(names, 1), _module(names, 2, z_dim=12)
+    before = module.model.encoder.to_z.weight.clone()
+    take_over(module, Learned(given.state_dict(), names), names)
+    assert torch.equal(module.model.encoder.to_z.weight, before)
 
 
 def test_a_start_that_is_none_is_refused(data: AttributeDataset, tmp_path: Path) -> None:

@@ -212,7 +212,12 @@ def faces(celeba: str | Path, model: str | None = None, seed: int = 0) -> Suite:
 def steps_of(suite: Suite) -> list[Step]:
     """What is done with one data set, in order."""
     scale, (judge, model, evaluation) = suite.scale, suite.scale.seconds
-    data = {"source": scale.source, "size": scale.size, "attributes": suite.attributes}
+    data = {
+        "source": scale.source,
+        "fingerprint": suite.data.fingerprint,
+        "size": scale.size,
+        "attributes": suite.attributes,
+    }
     judging = {**data, "judging": asdict(scale.judging)}
     training: dict[str, Any] = {}
     if suite.model is not None:
@@ -268,16 +273,25 @@ def reproduce(
     plan = [(suite, step) for suite in suites for step in steps_of(suite)]
     clock = _Clock([step.seconds for _, step in plan], console)
     for number, (suite, step) in enumerate(plan):
-        key = digest([__version__, step.name, json.dumps(step.depends_on, sort_keys=True)])
         folder = work / suite.name
+        bench = Bench(suite, folder, console)
+        made = _made(bench) if step.run in (_evaluation, _detail) else {}
+        depends_on = json.dumps({**step.depends_on, **made}, sort_keys=True)
         clock.begin(number, f"{suite.title}: {step.name}")
-        clock.end(number, _once(step, Bench(suite, folder, console), folder / step.name, key))
+        key = digest([__version__, step.name, depends_on])
+        clock.end(number, _once(step, bench, folder / step.name, key))
     results = [_results(suite, work / suite.name) for suite in suites]
     html, _ = results_page(results, command, _machine()).save(work, "results")
     if docs is not None:
         shown = [r if r.drawn else replace(r, pictures=()) for r in results]
         _write_docs(results_page(shown, command, _machine()), Path(docs))
     return html
+
+
+def _made(bench: Bench) -> dict[str, Any]:
+    """Of which weights the earlier steps' results are."""
+    judges = [judge.digest for judge in bench.judges()]
+    return {"made": [model_digest(bench.model()), *judges]}
 
 
 def _once(step: Step, bench: Bench, folder: Path, key: str) -> float | None:

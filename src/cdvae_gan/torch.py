@@ -45,7 +45,8 @@ class CounterfactualAugment:
         given: On which labels the probability depends.
         judges: Each must read the new value off the image.
         strength: Of the edits, in (0, 1].
-        seed: Of the draws; a generator is used as it is. Workers of a data loader draw apart.
+        seed: Of the draws; a generator is used as it is. Workers of a data loader draw apart, and
+            anew in each epoch, by the seeds that torch gives them.
 
     Raises:
         InputError: An attribute that the model or the labels don't have, or a probability outside
@@ -180,7 +181,7 @@ class CounterfactualAugment:
         if isinstance(self._seed, torch.Generator):
             return self._seed
         worker = torch.utils.data.get_worker_info()
-        number = 0 if worker is None else worker.id + 1
+        number = 0 if worker is None else worker.seed  # another in every worker and epoch
         if number not in self._generators:
             spread = np.random.SeedSequence((self._seed, number)).generate_state(1)[0]
             self._generators[number] = torch.Generator().manual_seed(int(spread))

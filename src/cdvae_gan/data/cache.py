@@ -134,14 +134,27 @@ def cached_images(
     key = digest((VERSION, content, size, len(files)))
     root = cache_folder(cache_dir) / "images"
     entry = root / f"{_slug(name)}-{size}px-{key}"
-    if not entry.exists():
+    found = _stored(entry)
+    if found is None:
         with _said(root):
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{entry}.lock"):
-                if not entry.exists():
+                if _stored(entry) is None:
+                    shutil.rmtree(entry, ignore_errors=True)  # where it is damaged
                     _build(entry, name, files, read, size, processes, progress)
-    unreadable = json.loads((entry / "unreadable.json").read_text("utf-8"))
-    pixels = np.load(entry / "images.npy", mmap_mode="r")
+        found = _stored(entry)
+    if found is None:
+        raise InputError(f"the cache entry {entry} cannot be read: remove it")
+    return found
+
+
+def _stored(entry: Path) -> CachedImages | None:
+    """What an entry holds; None where there is none, or one that is damaged."""
+    try:
+        unreadable = json.loads((entry / "unreadable.json").read_text("utf-8"))
+        pixels = np.load(entry / "images.npy", mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return None
     return CachedImages(
         pixels, tuple(Unreadable(**row) for row in unreadable), _hash(entry, pixels)
     )

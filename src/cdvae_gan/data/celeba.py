@@ -52,15 +52,16 @@ def celeba(folder: Path) -> Source:
     """
     attributes, files, labels = _attribute_list(folder / ATTRIBUTE_LIST)
     images, content = _images(folder, files)
+    people = _identities(folder / IDENTITY_LIST, files)
     return Source(
         name="celeba",
         attributes=attributes,
         labels=labels,
-        splits=_splits(folder / PARTITION_LIST, files),
+        splits=_splits(folder / PARTITION_LIST, files, people),
         files=files,
         content=content,
         read=images.read,
-        identities=_identities(folder / IDENTITY_LIST, files),
+        identities=people,
         exclusive=EXCLUSIVE,
         alternatives=ALTERNATIVES,
         file_of=images.file_of if isinstance(images, _Folder) else None,
@@ -152,9 +153,11 @@ def _attribute_list(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], npt.N
     return names, tuple(files), labels
 
 
-def _splits(path: Path, files: tuple[str, ...]) -> npt.NDArray[np.str_]:
-    if not path.is_file():
-        return split_by_name(files)
+def _splits(
+    path: Path, files: tuple[str, ...], people: npt.NDArray[np.int64] | None
+) -> npt.NDArray[np.str_]:
+    if not path.is_file():  # nobody is then in two splits, where it is known who is on a photo
+        return split_by_name(files if people is None else tuple(map(str, people)))
     numbers = _numbers(path, files)
     if not set(numbers) <= {0, 1, 2}:
         raise InputError(f"{path}: a split is neither 0 (train), 1 (validation) nor 2 (test)")

@@ -66,7 +66,7 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
         labels=labels,
         splits=with_validation(given, files),
         files=files,
-        content=digest((file, *_stamp(root / file)) for file in files),
+        content=_content(root, files),
         read=_Files(root, files).read,
         file_of=_Files(root, files).file_of,
         exclusive=exclusive,
@@ -94,7 +94,7 @@ def unlabelled(root: Path) -> Source | None:
         labels=np.empty((len(files), 0), dtype=np.int8),
         splits=with_validation([_path_split(file) for file in files], files),
         files=files,
-        content=digest((file, *_stamp(root / file)) for file in files),
+        content=_content(root, files),
         read=_Files(root, files).read,
         file_of=_Files(root, files).file_of,
     )
@@ -128,10 +128,14 @@ class _Table:
 
 def _scan(root: Path) -> tuple[list[str], list[Path]]:
     """The images, as paths below the root with forward slashes, and the tables."""
-    images, tables = [], []
+    images, tables, seen = [], [], set()
     for place, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         here = Path(place)
+        if (real := here.resolve()) in seen:  # a link to a folder that was seen, maybe its own
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         found = [here / name for name in _TABLES if name in names]
         if len(found) > 1:
             raise InputError(f"{here} has {found[0].name} and {found[1].name}: keep one of them")
@@ -142,6 +146,11 @@ def _scan(root: Path) -> tuple[list[str], list[Path]]:
             if not name.startswith(".") and Path(name).suffix.lower() in IMAGE_SUFFIXES
         ]
     return images, tables
+
+
+def _content(root: Path, files: Sequence[str]) -> str:
+    """Of which files these are, and when they were changed."""
+    return digest([root.resolve(), *((file, *_stamp(root / file)) for file in files)])
 
 
 def _stamp(path: Path) -> tuple[object, ...]:
@@ -205,7 +214,7 @@ def _read_csv(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
 
 def _read_jsonl(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

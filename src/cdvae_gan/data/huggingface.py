@@ -142,7 +142,7 @@ def _labels(
         if kind not in ("Value", "ClassLabel"):
             labels, problem = None, f"is of type {kind}"
         else:
-            values = [v for part in parts.values() for v in part.with_format(None)[column][:]]
+            values = [v for part in parts.values() for v in _values(part, column)]
             labels, problem = _binary(name, column, features[column], values)
         if labels is not None:
             chosen[column] = labels
@@ -151,6 +151,13 @@ def _labels(
     if not chosen:
         raise InputError(f"no binary columns in {name}: it has {_listed(candidates)}")
     return tuple(chosen), np.stack(list(chosen.values()), axis=1)
+
+
+def _values(part: Any, column: str) -> list[Any]:
+    """A column of one split; None for all of it where the split lacks the column."""
+    if column not in part.column_names:
+        return [None] * len(part)
+    return list(part.with_format(None)[column][:])
 
 
 def _binary(

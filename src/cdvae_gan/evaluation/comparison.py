@@ -323,7 +323,8 @@ def _by_attribute(part: Section, found: Comparison, other: int) -> None:
 
 def _gap_cell(e: Estimate) -> Cell:
     shown = cell(e)
-    return shown._replace(kind="muted") if e.low <= 0 <= e.high else shown
+    apart = e.low > 0 or e.high < 0  # and known
+    return shown if apart else shown._replace(kind="muted")
 
 
 def _doubts(found: Comparison) -> list[str]:

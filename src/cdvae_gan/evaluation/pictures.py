@@ -73,7 +73,7 @@ class PicturesPart(Part):
         for i, row in enumerate(photos.rows.tolist()):
             if row in self.rows:
                 self.drawn_photos[row] = _array(photos.images[i])
-                if self.data.truth is not None:
+                if self.data.truth is not None and bool((photos.labels[i] >= 0).all()):
                     drawn = true_flips(self.data, np.array([row]))[0].transpose(0, 2, 3, 1)
                     self.truths |= {(row, k): truth for k, truth in enumerate(drawn)}
 

@@ -139,8 +139,10 @@ class Intervals:
             at = _TOP + step * (i + 0.5)
             parts.append(_text(left - 8, at + 4.5, name, "end", _INK, 13))
             if math.isfinite(value):
-                parts.append(_line(x(low), at, x(high), at, _color(0), width=2.5))
-                title = f"{name}: {value:.3f} [{low:.3f}, {high:.3f}]"
+                title = f"{name}: {value:.3f}"
+                if math.isfinite(low) and math.isfinite(high):
+                    parts.append(_line(x(low), at, x(high), at, _color(0), width=2.5))
+                    title += f" [{low:.3f}, {high:.3f}]"
                 parts.append(_dot(x(value), at, _color(0), title))
         return _svg(bottom + 48, parts, self.label)
 
@@ -193,9 +195,10 @@ def _series(s: Series, x: _Axis, y: _Axis, color: int) -> Iterator[str]:
     ink = _SOFT if s.muted else _color(color)
     at = [i for i in range(len(s.x)) if math.isfinite(s.x[i]) and math.isfinite(s.y[i])]
     places = [f"{x(s.x[i]):.1f},{y(s.y[i]):.1f}" for i in at]
-    if s.line and len(s.low) and not s.muted:
-        upper = [f"{x(s.x[i]):.1f},{y(s.high[i]):.1f}" for i in at]
-        lower = [f"{x(s.x[i]):.1f},{y(s.low[i]):.1f}" for i in reversed(at)]
+    known = [i for i in at if len(s.low) and math.isfinite(s.low[i]) and math.isfinite(s.high[i])]
+    if s.line and known and not s.muted:
+        upper = [f"{x(s.x[i]):.1f},{y(s.high[i]):.1f}" for i in known]
+        lower = [f"{x(s.x[i]):.1f},{y(s.low[i]):.1f}" for i in reversed(known)]
         yield f'<polygon points="{" ".join(upper + lower)}" style="fill:{ink}" opacity=".18"/>'
     if s.line:
         look = "stroke-width:1;opacity:.45" if s.muted else "stroke-width:2.5"
@@ -204,9 +207,9 @@ def _series(s: Series, x: _Axis, y: _Axis, color: int) -> Iterator[str]:
             f"<title>{escape(s.name)}</title></polyline>"
         )
     for i in at:
-        if not s.line and len(s.low):
+        if not s.line and i in known:
             yield _line(x(s.x[i]), y(s.low[i]), x(s.x[i]), y(s.high[i]), ink, opacity=0.5)
-        if len(s.x_low):
+        if len(s.x_low) and math.isfinite(s.x_low[i]) and math.isfinite(s.x_high[i]):
             yield _line(x(s.x_low[i]), y(s.y[i]), x(s.x_high[i]), y(s.y[i]), ink, opacity=0.5)
         if not s.muted:
             name = s.labels[i] if len(s.labels) else s.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -112,6 +113,8 @@ class StopSignals(Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, *args: Any) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return  # signals are for the main thread alone
         for number in (signal.SIGTERM, signal.SIGINT):
             self._before[number] = signal.signal(number, self._catch)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from itertools import accumulate
 from typing import Any, Literal, get_args, get_type_hints
 
 from cdvae_gan.errors import InputError, unknown_name
@@ -40,10 +41,10 @@ class Mixture:
 
     def counts(self, batch: int) -> tuple[int, int, int, int]:
         """How many counterfactuals, and of each; all add up to ``batch``."""
-        plain = round(self.plain * batch)
-        reconstruction = round(self.reconstruction * batch)
-        prior = round(self.prior * batch)
-        return batch - plain - reconstruction - prior, plain, reconstruction, prior
+        # Ends are rounded and not sizes, which could add up to more than there is.
+        shares = accumulate((self.prior, self.reconstruction, self.plain))
+        prior, reconstruction, plain = (round(min(end, 1) * batch) for end in shares)
+        return batch - plain, plain - reconstruction, reconstruction - prior, prior
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,12 @@ class TrainConfig:
             raise InputError(f"batch size must be at least 8, not {self.batch_size}")
         if min(self.learning_rate, self.learning_rate_d, self.learning_rate_adversary) <= 0:
             raise InputError("learning rates must be positive")
+        if self.r1 > 0 and self.discriminator == "projected":
+            raise InputError("r1 is for discriminator=plain: a projected one has no such penalty")
+        if self.discriminator_size < 32 or self.discriminator_size % 32:
+            raise InputError(
+                f"discriminator_size is a multiple of 32, not {self.discriminator_size}"
+            )
         if not 0 <= self.ema < 1:
             raise InputError(f"ema must lie in [0, 1), not {self.ema}")
 

@@ -1,6 +1,7 @@
 """Where a training's figures go besides the run's own files: Lightning's loggers, by their names.
 
-csv, tensorboard    RUN/logs/metrics.csv, and events for TensorBoard
+csv, tensorboard    RUN/logs/metrics.csv, and events for TensorBoard; what a run wrote before it
+                    was resumed is kept beside it, metrics-1.csv …
 wandb               Weights & Biases, files in RUN/logs/; set up by its own variables, WANDB_MODE …
 mlflow              the server in MLFLOW_TRACKING_URI, else RUN/logs/mlflow
 """
@@ -31,6 +32,10 @@ _ID = "wandb_id.txt"
 
 
 def _csv(run: Path) -> Logger:
+    written = run / "logs" / "metrics.csv"
+    if written.is_file():  # Lightning would delete it
+        number = 1 + len(list(written.parent.glob("metrics-*.csv")))
+        written.rename(written.with_name(f"metrics-{number}.csv"))
     return CSVLogger(run / "logs", name="", version="")
 
 

@@ -160,7 +160,7 @@ def train(
             f"{len(train_data)} images, {images_per_step} a step"
         )
         if learned is not None:
-            n = take_over(module, learned)
+            n = take_over(module, learned, data.attributes)
             console.print(f"{n} tensors start as in {start_from}", soft_wrap=True)
             if config.erase:
                 erase(module.average.encoder, train_data, config.seed)
@@ -175,8 +175,10 @@ def train(
             DataLoader(stream, batch_size=None),
             ckpt_path=str(checkpoint) if resume else None,
         )
-        if trainer.is_global_zero and trainer.global_step > start:
-            _match_priors(out, train_data)
+        if trainer.is_global_zero:
+            if not (out / "model" / "model.safetensors").is_file():  # killed before its last look
+                module.average.save(out / "model")
+            _match_priors(out, train_data, trainer.global_step)
         trainer.strategy.barrier()
     if signals.caught is not None:
         said = f"stopped by a signal at step {trainer.global_step}; --resume goes on"
@@ -186,14 +188,21 @@ def train(
     return load(out)
 
 
-def _match_priors(out: Path, data: AttributeDataset) -> None:
-    """Samples from the prior are what G knows how to draw; the checkpoint goes on as it was."""
+def _match_priors(out: Path, data: AttributeDataset, step: int) -> None:
+    """Samples from the prior are what G knows how to draw; the checkpoint goes on as it was.
+
+    Done once for the step at which a run ends, however often it is asked for.
+    """
+    done = out / "checkpoints" / "prior-matched-at"
+    if done.is_file() and done.read_text() == str(step):
+        return
     for folder in (out / "model", out / "best"):
         if folder.is_dir():
             model = CDVAEGAN.from_pretrained(folder)
             match_prior(model, data)
             model.card = None
             model.save(folder)
+    done.write_text(str(step))
 
 
 def _check_erasure(model: CDVAEGAN, start_from: str | Path | None) -> None:
@@ -235,7 +244,11 @@ def _as_begun(out: Path, data: AttributeDataset) -> TrainConfig:
     config_path = out / "config.json"
     if not config_path.is_file():
         raise InputError(f"{str(out)!r} holds no run: start it without --resume")
-    if json.loads((out / "data.json").read_text()) != _described(data):
+    try:
+        begun = json.loads((out / "data.json").read_text())
+    except (OSError, json.JSONDecodeError):
+        raise InputError(f"the run in {str(out)!r} is damaged: data.json is not readable") from None
+    if begun != _described(data):
         raise InputError(f"the run in {str(out)!r} was begun on other data than {data.name}")
     return TrainConfig.from_json(config_path.read_text())
 
@@ -285,11 +298,13 @@ def _model_config(data: AttributeDataset, config: TrainConfig, labels: torch.Ten
 def _trainer(
     out: Path, accelerator: str, devices: int | str, loggers: Sequence[str]
 ) -> lightning.Trainer:
-    several = "ddp_find_unused_parameters_true" if devices not in ("auto", 1, "1") else "auto"
+    several = devices not in (1, "1")
+    if devices == "auto":  # Lightning takes all GPUs there are
+        several = accelerator != "cpu" and torch.cuda.device_count() > 1
     return lightning.Trainer(
         accelerator=accelerator,
         devices=devices,
-        strategy=several,
+        strategy="ddp_find_unused_parameters_true" if several else "auto",
         max_epochs=-1,
         logger=make_loggers(loggers, out),
         log_every_n_steps=10,
@@ -304,8 +319,13 @@ def _trainer(
 def steps_done(run: str | Path) -> int:
     """How many steps a run has made by its last checkpoint."""
     checkpoint = Path(run) / "checkpoints" / "last.ckpt"
-    state: dict[str, Any] = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return int(state["global_step"])
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return int(state["global_step"])
+    except OSError:
+        raise
+    except Exception:  # torch raises errors of many kinds for files that are not its own
+        raise InputError(f"{str(checkpoint)!r} is damaged") from None
 
 
 def _describe_environment(out: Path, bf16: bool, trainer: lightning.Trainer) -> None:

@@ -1,13 +1,18 @@
 """Starting a new run from weights that were learned before.
 
-What fits is taken over: tensors of equal name and shape, and, where a tensor has grown along its
-first axis (a decoder that draws gate channels besides), the part that was there. The rest starts as
-it would have: attributes that are other than before are learned anew, and so is what was not kept.
+What fits is taken over: tensors of equal name and shape. Where a decoder draws more channels than
+before (gate channels besides), those that were there come first. What belongs to an attribute goes
+by its name: a row of a reading, a column of what the decoder is told, two branches of D. The rest
+starts as it would have: attributes that are other than before are learned anew, and so is what was
+not kept.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +20,27 @@ from torch import Tensor, nn
 from cdvae_gan.errors import InputError
 from cdvae_gan.model import load
 
-__all__ = ["learned_weights", "take_over"]
+__all__ = ["Learned", "learned_weights", "take_over"]
+
+_READINGS = ("encoder.to_a.", "to_attributes.", "adversary.")
+_BRANCHES = ("discriminator.heads.", "to_realness.")
+_TOLD = ("decoder.start.weight", ".film.weight")
+_DRAWN = ("decoder.out.weight", "decoder.out.bias")
 
 
-def learned_weights(source: str | Path) -> dict[str, Tensor]:
+class Learned(NamedTuple):
+    """Weights, and what they were learned for."""
+
+    weights: dict[str, Tensor]
+    """Named as in :class:`~cdvae_gan.training.module.TrainingModule`"""
+    attributes: tuple[str, ...]
+
+
+def learned_weights(source: str | Path) -> Learned:
     """The weights in a run (of E, G, D and the adversary) or in a model (of E and G alone).
 
     Args:
         source: A run's folder, or whatever :func:`cdvae_gan.load` loads.
-
-    Returns:
-        Tensors, named as in :class:`~cdvae_gan.training.module.TrainingModule`.
 
     Raises:
         InputError: Where there is neither a run nor a model.
@@ -35,27 +50,76 @@ def learned_weights(source: str | Path) -> dict[str, Tensor]:
         try:
             state = torch.load(checkpoint, map_location="cpu", weights_only=True)
             found: dict[str, Tensor] = state["state_dict"]
+            described = json.loads((Path(source) / "data.json").read_text())
+            return Learned(found, tuple(described["attributes"]))
         except Exception:  # torch raises errors of many kinds for files that are not its own
             raise InputError(f"{str(checkpoint)!r} is damaged") from None
-        return found
-    state = load(source).state_dict()
-    return {f"{part}.{name}": v for part in ("model", "average") for name, v in state.items()}
+    model = load(source)
+    parts = ("model", "average")
+    weights = {f"{part}.{name}": v for part in parts for name, v in model.state_dict().items()}
+    return Learned(weights, model.attributes)
 
 
-def take_over(module: nn.Module, weights: dict[str, Tensor]) -> int:
-    """Copy what fits into a module; returns how many of its tensors took something over."""
+def take_over(module: nn.Module, learned: Learned, attributes: Sequence[str]) -> int:
+    """Copy what fits into a module; returns how many of its tensors took something over.
+
+    Args:
+        module: Whose weights are to start so.
+        learned: From where.
+        attributes: The K names that it is for.
+    """
+    names = tuple(attributes), learned.attributes
     taken = 0
     with torch.no_grad():
         for name, own in module.state_dict().items():
-            given = weights.get(name)
-            if given is not None and _fits(given, own):
-                own[tuple(slice(n) for n in given.shape)] = given.to(own)
-                taken += 1
+            given = learned.weights.get(name)
+            if given is None:
+                continue
+            parts = None if names[0] == names[1] else _parts(name, own, given, *names)
+            taken += _copied(name, own, given) if parts is None else _copied_parts(*parts)
     return taken
 
 
-def _fits(given: Tensor, own: Tensor) -> bool:
+def _copied(name: str, own: Tensor, given: Tensor) -> bool:
     if given.shape == own.shape:
+        own.copy_(given)
         return True
-    same_rest = given.dim() == own.dim() > 0 and given.shape[1:] == own.shape[1:]
-    return same_rest and len(given) < len(own)
+    if name.endswith(_DRAWN) and given.shape[1:] == own.shape[1:] and len(given) < len(own):
+        own[: len(given)] = given.to(own)
+        return True
+    return False
+
+
+class _Parts(NamedTuple):
+    """Rows of a tensor and the rows of another that they are copied from."""
+
+    own: Tensor
+    given: Tensor
+    rows: list[tuple[int, int]]
+
+
+def _parts(
+    name: str, own: Tensor, given: Tensor, new: tuple[str, ...], old: tuple[str, ...]
+) -> _Parts | None:
+    """What there is to copy where parts of a tensor belong to attributes; None where none do."""
+    shared = [(new.index(n), k) for k, n in enumerate(old) if n in new]
+    if name.endswith(_TOLD):  # a column for each of z, then for each of a
+        z = own.shape[1] - len(new)
+        fits = given.shape == (len(own), z + len(old))
+        rows = [(i, i) for i in range(z)] + [(z + i, z + k) for i, k in shared]
+        return _Parts(own.T, given.T, rows if fits else [])
+    if not own.dim() or own.shape[1:] != given.shape[1:]:
+        return None
+    sizes = len(own), len(given)
+    if any(part in name for part in _READINGS) and sizes == (len(new), len(old)):
+        return _Parts(own, given, shared)
+    if any(p in name for p in _BRANCHES) and sizes == (1 + 2 * len(new), 1 + 2 * len(old)):
+        both = [(1 + 2 * i + v, 1 + 2 * k + v) for i, k in shared for v in (0, 1)]
+        return _Parts(own, given, [(0, 0), *both])
+    return None
+
+
+def _copied_parts(own: Tensor, given: Tensor, rows: list[tuple[int, int]]) -> bool:
+    for to, source in rows:
+        own[to] = given[source].to(own)
+    return bool(rows)

@@ -32,6 +32,8 @@ __all__ = ["boosting_scores", "fit_boosting", "fit_svm", "svm_scores"]
 
 _BATCH = 512
 _WAVES = 1024
+_FEWEST_TO_STOP = 20
+"""Images with and without an attribute; fewer cannot say when trees stop helping"""
 
 
 def fit_boosting(
@@ -56,7 +58,7 @@ def fit_boosting(
             l2_regularization=1.0,
             max_leaf_nodes=15,
             max_features=0.25,
-            early_stopping=True,
+            early_stopping=bool(np.bincount(y, minlength=2).min() >= _FEWEST_TO_STOP),
             n_iter_no_change=20,
             validation_fraction=0.1,
             random_state=seed,
