@@ -1,6 +1,7 @@
 """The objective of CDVAE-GAN, one function a term.
 
-For E and G (every rate and likelihood is divided by D = 3·H·W, so weights hold for all sizes):
+For E and G (the likelihood and the rates of z and u are divided by D = 3·H·W, so weights hold for
+all sizes):
 
 | term            | what it is                                                             |
 |-----------------|------------------------------------------------------------------------|
