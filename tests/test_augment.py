@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 import cdvae_gan
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
@@ -536,6 +536,25 @@ def test_it_is_a_transform_and_a_collate_step(network: CDVAEGAN) -> None:
     loader = DataLoader(list(zip(x, y, strict=True)), batch_size=5, collate_fn=step.collate)
     labels = torch.cat([b[1] for b in loader])
     assert torch.equal(labels[:, 0], 1 - y[:, 0])
+
+
+def test_workers_of_a_loader_draw_anew_in_each_epoch_and_repeat_by_torchs_seed(
+    network: CDVAEGAN,
+) -> None:
+    x, y = batch(24)
+    step = CounterfactualAugment(network, NAMES, "Top", 0.5)
+    loader: DataLoader[Any] = DataLoader(
+        TensorDataset(x, y), batch_size=12, collate_fn=step.collate, num_workers=1
+    )
+
+    def epochs() -> list[Tensor]:
+        torch.manual_seed(0)
+        return [torch.cat([labels for _, labels in loader]) for _ in range(2)]
+
+    (first, second), again = epochs(), epochs()
+    assert not torch.equal(first, second)
+    assert torch.equal(first, again[0])
+    assert torch.equal(second, again[1])
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from cdvae_gan import CDVAEGAN, ModelConfig
 from cdvae_gan.data import open_dataset
@@ -241,6 +244,40 @@ def test_what_was_broken_off_or_asked_otherwise_is_done_and_no_more(
     changed = [name for name, at in done(copy).items() if at != before[name]]
     assert changed == ["detail", "evaluation", "judge-svm"]
     assert "n = 8 images" in (copy / "docs/results.md").read_text()
+
+
+def test_what_was_measured_on_other_weights_is_measured_again(copy: Path, suite: Suite) -> None:
+    before = done(copy)
+    run = copy / "work/avatars/model/run"
+    model = CDVAEGAN.from_pretrained(run / "model")
+    with torch.no_grad():
+        model.decoder.out.weight *= 1.1
+    model.save(run / "model")
+    reproduce([suite], copy / "work", docs=copy / "docs")
+    changed = [name for name, at in done(copy).items() if at != before[name]]
+    assert changed == ["detail", "evaluation"]
+
+
+@pytest.mark.parametrize("model", [None, "avatars64"])
+def test_every_step_depends_on_the_images_and_labels_of_its_source(
+    here: Path, model: str | None
+) -> None:
+    photos = here / "photos"
+    photos.mkdir()
+
+    def asked(shade: int, labels: str) -> list[dict[str, Any]]:
+        lines = [f"{i}.png,{label}" for i, label in enumerate(labels)]
+        (photos / "metadata.csv").write_text("\n".join(["file_name,Hat", *lines]))
+        for i in range(len(labels)):
+            Image.new("RGB", (32, 32), (shade, 9 * i, 0)).save(photos / f"{i}.png")
+            os.utime(photos / f"{i}.png", (shade, shade))
+        whole = avatars(replace(TINY, source=str(photos)), model)
+        return [step.depends_on for step in steps_of(whole)]
+
+    first = asked(1, "0011")
+    assert asked(1, "0011") == first
+    for other in (asked(1, "0101"), asked(2, "0011")):
+        assert all(a != b for a, b in zip(first, other, strict=True))
 
 
 def test_photos_stay_out_of_the_documentation(copy: Path, suite: Suite) -> None:

@@ -12,8 +12,14 @@ import torch
 from torch import Tensor
 
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
-from cdvae_gan.evaluation.bootstrap import GroupedSums, ratio
-from cdvae_gan.evaluation.comparison import compare, comparison_page, figures, save_comparison
+from cdvae_gan.evaluation.bootstrap import Estimate, GroupedSums, ratio
+from cdvae_gan.evaluation.comparison import (
+    _gap_cell,
+    compare,
+    comparison_page,
+    figures,
+    save_comparison,
+)
 from cdvae_gan.evaluation.folders import FolderEditor, save_counterfactuals
 from cdvae_gan.evaluation.measure import FAST
 from cdvae_gan.evaluation.metrics import MEAN, Deception, Realism, difference, over_judges
@@ -161,6 +167,16 @@ def test_where_nothing_is_shown_it_says_so() -> None:
     assert first.difference.low < 0 < first.difference.high
     assert first.words == "no difference shown"
     assert "no difference shown" in comparison_page(found).html()
+
+
+def test_a_difference_stands_out_only_where_it_is_known_to_be_one() -> None:
+    nan = float("nan")
+    apart, doubtful, unknown = (
+        _gap_cell(Estimate(0.3, *interval, n=9))
+        for interval in ((0.1, 0.5), (-0.1, 0.7), (nan, nan))
+    )
+    assert apart.kind != "muted"
+    assert doubtful.kind == unknown.kind == "muted"
 
 
 def test_a_folder_of_the_same_edits_makes_no_difference(tmp_path: Path) -> None:

@@ -284,6 +284,15 @@ def test_an_unknown_label_is_not_flipped(dataset: AttributeDataset) -> None:
     assert "truth" in found.missing
 
 
+def test_drawn_faces_may_have_unknown_labels(dataset: AttributeDataset) -> None:
+    labels = dataset.labels.copy()
+    labels[:20, 0] = -1
+    settings = replace(QUICK, without=FAST, pictures=len(labels))
+    found = evaluate(perfect, replace(dataset, labels=labels), [EYE], settings=settings)
+    assert len(found.pictures.rows) == len(labels)
+    assert {row for row, _ in found.pictures.truths} == set(range(20, len(labels)))
+
+
 # Models
 
 

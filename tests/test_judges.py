@@ -166,6 +166,15 @@ def test_unknown_families_and_single_values_are_refused(faces: AttributeDataset)
         train_judge(bare, family="boosting", training=SMALL)
 
 
+def test_boosting_learns_what_a_single_image_has(faces: AttributeDataset) -> None:
+    pytest.importorskip("sklearn")
+    labels = faces.labels.copy()
+    train = np.flatnonzero(faces.splits == "train")
+    labels[train, 1] = np.arange(len(train)) == 5
+    judge = train_judge(replace(faces, labels=labels), family="boosting", training=SMALL)
+    assert judge.logits(faces.batch(range(8)).images).isfinite().all()
+
+
 def test_untrustworthy_at_80_percent() -> None:
     figures = (0.8, 0.81, None)
     card = Card("j", "cnn", ("A", "B", "C"), quality=tuple(Quality(f, f, f, 9, 3) for f in figures))

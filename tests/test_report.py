@@ -116,6 +116,20 @@ def test_what_is_not_known_is_not_drawn() -> None:
     assert len(list(rows.iter(f"{SVG}circle"))) == 1
 
 
+@pytest.mark.parametrize("line", [True, False])
+def test_an_unknown_interval_is_not_drawn_and_its_value_is(line: bool) -> None:
+    nan = float("nan")
+    series = Series(
+        "s", [0, 1], [0.1, 0.3], [0.0, nan], [0.2, nan], [-0.1, nan], [0.1, nan], line=line
+    )
+    for plot in (
+        Plot([series], "x", "y"),
+        Intervals([("a", 0.1, 0, 0.2), ("b", 0.3, nan, nan)], "share"),
+    ):
+        assert "nan" not in plot.svg()
+        assert len(list(drawn(plot).iter(f"{SVG}circle"))) == 2
+
+
 def test_labels_of_close_points_do_not_overlap() -> None:
     names = ["Mustache", "Eyeglasses", "Bangs", "Smiling"]
     x, y = [0.50, 0.51, 0.52, 0.53], [0.5, 0.51, 0.5, 0.49]

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from cdvae_gan.counterfactual import abduct
 from cdvae_gan.data import AttributeDataset, Batch, open_dataset
 from cdvae_gan.training import Limits, TrainConfig, train
 from cdvae_gan.training.augmentation import Augmentation
-from cdvae_gan.training.callbacks import Validation
+from cdvae_gan.training.callbacks import Checkpoints, Validation
 from cdvae_gan.training.interventions import (
     InterventionSampler,
     rarity,
@@ -34,6 +35,7 @@ from cdvae_gan.training.interventions import (
 from cdvae_gan.training.module import TrainingModule
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import choose_precision
+from cdvae_gan.training.run import _trainer
 from cdvae_gan.training.start import Learned, take_over
 
 SPEC = "avatars:n=60,seed=5,validation=0.2"
@@ -137,6 +139,23 @@ def test_numbers_are_set_by_name_and_checked() -> None:
     refused("batch size must be at least 8", "batch_size=2")
 
 
+def test_settings_of_another_discriminator_are_refused() -> None:
+    with pytest.raises(InputError, match="r1 is for discriminator=plain"):
+        TrainConfig(r1=1.0)
+    with pytest.raises(InputError, match="multiple of 32, not 100"):
+        TrainConfig(discriminator_size=100)
+    assert TrainConfig(r1=1.0, discriminator="plain", discriminator_size=64).r1 == 1
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_the_parts_of_a_mixture_add_up_to_the_batch(preset: str) -> None:
+    mixture = TrainConfig.from_preset(preset).mixture  # type: ignore[arg-type]
+    for batch in range(8, 81):
+        counts = mixture.counts(batch)
+        assert min(counts) >= 0, (batch, counts)
+        assert sum(counts) == batch
+
+
 def test_an_augmentation_does_the_same_to_real_and_drawn_images() -> None:
     augmentation = Augmentation.draw(4)
     x = torch.rand(4, 3, 32, 32) * 2 - 1
@@ -214,6 +233,13 @@ def test_the_mixture_that_d_judges_is_what_the_configuration_says(data: Attribut
     assert not drawn.changed[6:].any()
 
 
+def test_a_mixture_without_reconstructions_trains(data: AttributeDataset, tmp_path: Path) -> None:
+    config = TrainConfig().changed(["mixture.reconstruction=0", "batch_size=8", "width=4"])
+    assert config.weights.features > 0
+    model = quick(data, tmp_path, 1, config=config)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
 # -- a run -----------------------------------------------------------------------------------------
 
 
@@ -289,6 +315,63 @@ def test_a_broken_run_goes_on_exactly(data: AttributeDataset, tmp_path: Path, pr
         for i, state in a["state"].items():
             for name, value in state.items():
                 assert torch.equal(value, b["state"][i][name])
+
+
+class Killed(BaseException):
+    """As SIGKILL, at a moment of one's choice."""
+
+
+def die(*_: object, **__: object) -> None:
+    raise Killed
+
+
+def trained(run: Path) -> dict[str, bytes]:
+    """The weights that a run left."""
+    return {str(p.relative_to(run)): p.read_bytes() for p in run.rglob("*.safetensors")}
+
+
+@pytest.mark.parametrize(
+    "moment", ["callbacks.Validation.on_train_end", "run.match_prior"], ids=["look", "prior"]
+)
+def test_a_run_that_was_killed_at_its_end_is_finished_by_resume(
+    data: AttributeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    quick(data, tmp_path / "whole", 2, config=tiny("paper"))
+    run, whole = tmp_path / "run", trained(tmp_path / "whole")
+    monkeypatch.setattr(Checkpoints.__init__, "__defaults__", (0.0,))
+    with monkeypatch.context() as broken:
+        broken.setattr(f"cdvae_gan.training.{moment}", die)
+        with pytest.raises(Killed):
+            quick(data, run, 2, config=tiny("paper"))
+    assert step_of(run) == 2
+    quick(data, run, 2, resume=True)
+    name = "model/model.safetensors"
+    assert trained(run)[name] == whole[name]
+    assert (run / "checkpoints" / "prior-matched-at").read_text() == "2"
+
+
+def test_a_run_that_is_over_stays_as_it_is(data: AttributeDataset, tmp_path: Path) -> None:
+    quick(data, tmp_path, 2, config=tiny("paper"))
+    before = trained(tmp_path)
+    assert before.keys() == {"model/model.safetensors", "best/model.safetensors"}
+    quick(data, tmp_path, 2, resume=True)
+    assert trained(tmp_path) == before
+    matched = tmp_path / "checkpoints" / "prior-matched-at"
+    matched.unlink()
+    quick(data, tmp_path, 2, resume=True)
+    assert matched.read_text() == "2"
+
+
+def test_figures_of_an_earlier_sitting_are_kept(data: AttributeDataset, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+    quick(data, tmp_path, 1, config=tiny("paper"))
+    first = (logs / "metrics.csv").read_text()
+    quick(data, tmp_path, 2, resume=True)
+    second = (logs / "metrics.csv").read_text()
+    quick(data, tmp_path, 3, resume=True)
+    assert (logs / "metrics-1.csv").read_text() == first
+    assert (logs / "metrics-2.csv").read_text() == second
+    assert len({first, second, (logs / "metrics.csv").read_text()}) == 3
 
 
 def test_an_erased_encoder_stays_and_z_is_uncorrelated_with_attributes(
@@ -454,15 +537,27 @@ def test_a_run_that_cannot_be_meant_is_refused(data: AttributeDataset, tmp_path:
         quick(data, tmp_path / "file" / "run", 1)
 
 
+@pytest.mark.parametrize("name", ["checkpoints/last.ckpt", "data.json"])
+def test_a_truncated_run_is_refused_in_one_line(
+    data: AttributeDataset, tmp_path: Path, name: str
+) -> None:
+    quick(data, tmp_path, 1, config=tiny("paper"))
+    os.truncate(tmp_path / name, (tmp_path / name).stat().st_size // 2)
+    with pytest.raises(InputError, match="is damaged") as error:
+        quick(data, tmp_path, 2, resume=True)
+    assert Path(name).name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_thread_can_train(data: AttributeDataset, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        model = pool.submit(quick, data, tmp_path, 1, config=tiny("paper")).result()
+    assert model.attributes == tuple(NAMES)
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_can_begin_anew(
     data: AttributeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    def die(*_: object, **__: object) -> None:
-        raise Killed
-
     with monkeypatch.context() as broken:
         broken.setattr(lightning.Trainer, "fit", die)
         with pytest.raises(Killed):
@@ -578,6 +673,20 @@ def test_two_processes_train_one_model(tmp_path: Path) -> None:
         assert value.isfinite().all(), name
         # They saw different photos: only averaged gradients make their weights equal.
         assert torch.equal(value, second[name]), name
+
+
+@pytest.mark.parametrize(
+    ("gpus", "strategy"), [(2, "ddp_find_unused_parameters_true"), (1, "auto"), (0, "auto")]
+)
+def test_all_gpus_train_together_where_there_are_several(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: int, strategy: str
+) -> None:
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(lightning, "Trainer", lambda **options: asked.append(options))
+    _trainer(tmp_path, "auto", "auto", ())
+    _trainer(tmp_path, "cpu", "auto", ())
+    assert [options["strategy"] for options in asked] == [strategy, "auto"]
 
 
 # -- precision -------------------------------------------------------------------------------------

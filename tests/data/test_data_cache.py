@@ -183,6 +183,21 @@ class TestWhole:
         assert not left.exists()
         assert running.exists()
 
+    @pytest.mark.parametrize("name", ["images.npy", "unreadable.json"])
+    def test_a_damaged_entry_is_built_again(self, cache: Path, name: str) -> None:
+        read = Counting(bad=(3,))
+        first = cached_images("x", "key", files(20), read, size=16)
+        before = numbers(first.pixels), first.unreadable, first.content
+        del first  # what is mapped must not shrink
+        (path,) = cache.glob(f"images/*/{name}")
+        if name == "images.npy":
+            os.truncate(path, path.stat().st_size // 2)
+        else:
+            path.unlink()
+        again = cached_images("x", "key", files(20), read, size=16)
+        assert (numbers(again.pixels), again.unreadable, again.content) == before
+        assert len(read.calls) == 40
+
     def test_two_at_once_decode_once(self) -> None:
         read = Counting()
 

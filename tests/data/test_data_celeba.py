@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from cdvae_gan.data import AttributeDataset, open_dataset
+from cdvae_gan.data.dataset import split_by_name
 from cdvae_gan.errors import InputError
 
 NAMES = ["Bald", "Bangs", "Black_Hair", "Blond_Hair", "Male", "Mustache", "No_Beard", "Smiling"]
@@ -91,6 +92,21 @@ class TestLayout:
         assert first.identities is None
         assert set(first.splits) <= {"train", "validation"}
         assert np.array_equal(first.splits, again.splits)
+
+    def test_without_a_partition_nobody_is_in_two_splits(self, root: Path) -> None:
+        (root / "list_eval_partition.txt").unlink()
+        by_name = split_by_name(FILES)
+        assert set(by_name) == {"train", "validation"}
+        held_out, other = FILES[by_name.tolist().index("validation")], FILES[0]
+        write(
+            root,
+            "identity_CelebA.txt",
+            [f"{f} {7 if f in (held_out, other) else 100 + i}" for i, f in enumerate(FILES)],
+        )
+        dataset = open_dataset(root, size=32)
+        assert dataset.identities is not None
+        for person in set(dataset.identities.tolist()):
+            assert len(set(dataset.splits[dataset.identities == person])) == 1
 
 
 class TestExclusiveGroups:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -54,6 +55,12 @@ class TestTables:
         (root / "metadata.jsonl").write_text("\n\n".join(map(json.dumps, rows)))
         dataset = open_dataset(root, size=16)
         assert dataset.labels[:3].tolist() == [[1, 1], [0, -1], [-1, 0]]
+
+    def test_jsonl_may_hold_any_character_in_its_strings(self, root: Path) -> None:
+        rows = [{"file_name": f"{i}.png", "caption": "a\u2028b\x85c", "Old": i} for i in (0, 1)]
+        text = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+        (root / "metadata.jsonl").write_text(text, encoding="utf-8", newline="")
+        assert open_dataset(root, size=16).labels[:2, 0].tolist() == [0, 1]
 
     def test_parquet(self, root: Path) -> None:
         pa = pytest.importorskip("pyarrow")
@@ -239,6 +246,28 @@ class TestClassFolders:
         picture(tmp_path / "photos" / "smiling" / "0.png", 0)
         with pytest.raises(InputError, match="put images without it in 'not_smiling'"):
             open_dataset(tmp_path / "photos", size=16)
+
+
+def test_two_folders_of_one_name_show_their_own_images(tmp_path: Path) -> None:
+    roots = [tmp_path / place / "photos" for place in ("a", "b")]
+    for i, root in enumerate(roots):
+        for k, name in enumerate(("not_old", "old")):
+            path = root / name / "0.bmp"
+            picture(path, 10 * i + k)
+            os.utime(path, (1, 1))
+    sizes = {path.stat().st_size for root in roots for path in root.rglob("*.bmp")}
+    assert len(sizes) == 1
+    shown = [numbers(open_dataset(root, size=16).images) for root in roots]
+    assert shown == [[0, 1], [10, 11]]
+
+
+def test_a_link_to_the_folder_above_gives_every_image_once(root: Path) -> None:
+    csv(root, "file_name,Old", "0.png,0", "1.png,1")
+    (root / "inner").mkdir()
+    picture(root / "inner" / "4.png", 4)
+    (root / "inner" / "up").symlink_to(root)
+    dataset = open_dataset(root, size=16)
+    assert dataset.files == ("0.png", "1.png", "2.png", "3.png", "inner/4.png")
 
 
 def test_images_without_labels_say_what_is_expected(root: Path) -> None:

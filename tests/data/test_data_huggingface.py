@@ -64,6 +64,17 @@ def test_splits_of_a_dict(tmp_path: Path) -> None:
     assert dataset.split("validation").labels[:, 0].tolist() == [1, 0]
 
 
+def test_a_split_without_a_label_has_it_unknown(tmp_path: Path) -> None:
+    data = datasets.DatasetDict(
+        train=made(tmp_path, 0, 3, Old=[0, 1, 1], Hat=[1, 0, 1]),
+        test=made(tmp_path, 3, 2, Hat=[0, 1]),
+    )
+    dataset = open_dataset(saved(data, tmp_path), size=16)
+    assert numbers(dataset.split("test").images) == [3, 4]
+    assert dataset.attributes == ("Old", "Hat")
+    assert dataset.split("test").labels.tolist() == [[-1, 0], [-1, 1]]
+
+
 def test_columns_are_named_by_the_user(tmp_path: Path) -> None:
     data = made(tmp_path, Old=[0, 1, 1, 0], Odd=[1, 0, 1, 0], other=[None] * 4)
     data = data.cast_column("other", datasets.Image())

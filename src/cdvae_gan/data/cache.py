@@ -134,30 +134,29 @@ def cached_images(
     key = digest((VERSION, content, size, len(files)))
     root = cache_folder(cache_dir) / "images"
     entry = root / f"{_slug(name)}-{size}px-{key}"
-    found = _stored(entry)
+    found = _stored(entry, len(files))
     if found is None:
         with _said(root):
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{entry}.lock"):
-                if _stored(entry) is None:
+                if _stored(entry, len(files)) is None:
                     shutil.rmtree(entry, ignore_errors=True)  # where it is damaged
                     _build(entry, name, files, read, size, processes, progress)
-        found = _stored(entry)
+        found = _stored(entry, len(files))
     if found is None:
         raise InputError(f"the cache entry {entry} cannot be read: remove it")
     return found
 
 
-def _stored(entry: Path) -> CachedImages | None:
+def _stored(entry: Path, n: int) -> CachedImages | None:
     """What an entry holds; None where there is none, or one that is damaged."""
     try:
         unreadable = json.loads((entry / "unreadable.json").read_text("utf-8"))
+        bad = tuple(Unreadable(**row) for row in unreadable)
         pixels = np.load(entry / "images.npy", mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, TypeError, EOFError):
         return None
-    return CachedImages(
-        pixels, tuple(Unreadable(**row) for row in unreadable), _hash(entry, pixels)
-    )
+    return CachedImages(pixels, bad, _hash(entry, pixels)) if len(pixels) == n else None
 
 
 def _hash(entry: Path, pixels: npt.NDArray[np.uint8]) -> str:

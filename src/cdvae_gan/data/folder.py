@@ -128,13 +128,13 @@ class _Table:
 
 def _scan(root: Path) -> tuple[list[str], list[Path]]:
     """The images, as paths below the root with forward slashes, and the tables."""
-    images, tables, seen = [], [], set()
+    images, tables = [], []
     for place, folders, names in os.walk(root, followlinks=True):
         here = Path(place)
-        if (real := here.resolve()) in seen:  # a link to a folder that was seen, maybe its own
+        above = [parent for parent in here.parents if parent.is_relative_to(root)]
+        if here.resolve() in {parent.resolve() for parent in above}:  # a link into itself
             folders.clear()
             continue
-        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found = [here / name for name in _TABLES if name in names]
         if len(found) > 1:

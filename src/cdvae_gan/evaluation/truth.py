@@ -114,11 +114,11 @@ def true_flips(
     """
     if data.truth is None:
         raise InputError(f"{data.name} has no true counterfactuals: avatars have")
-    if (data.labels < 0).any():
+    rows = np.arange(len(data)) if rows is None else rows
+    if (data.labels[rows] < 0).any():
         raise InputError(
             f"labels of {data.name} are unknown: true counterfactuals need all of them"
         )
-    rows = np.arange(len(data)) if rows is None else rows
     drawn = [
         [
             data.truth(int(i), {name: 1 - int(y)})

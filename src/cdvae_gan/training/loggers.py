@@ -20,6 +20,7 @@ from lightning.pytorch.loggers import (
     TensorBoardLogger,
     WandbLogger,
 )
+from lightning.pytorch.utilities import rank_zero_only
 
 from cdvae_gan.errors import InputError, unknown_name
 
@@ -33,7 +34,8 @@ _ID = "wandb_id.txt"
 
 def _csv(run: Path) -> Logger:
     written = run / "logs" / "metrics.csv"
-    if written.is_file():  # Lightning would delete it
+    first = not rank_zero_only.rank  # type: ignore[attr-defined]
+    if written.is_file() and first:  # Lightning would delete it
         number = 1 + len(list(written.parent.glob("metrics-*.csv")))
         written.rename(written.with_name(f"metrics-{number}.csv"))
     return CSVLogger(run / "logs", name="", version="")

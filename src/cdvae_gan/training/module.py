@@ -333,8 +333,9 @@ class TrainingModule(lightning.LightningModule):
                 )
             if c.weights.consistency:
                 made = len(fake) - c.mixture.counts(len(fake))[3]
-                z_real = self._reread(real[:made].detach())[1].detach()
-                terms["consistency"] = objective.consistency(z_real, z_fake[:made])
+                if made:
+                    z_real = self._reread(real[:made].detach())[1].detach()
+                    terms["consistency"] = objective.consistency(z_real, z_fake[:made])
             if c.weights.features and c.mixture.counts(len(real))[2]:
                 terms["features"] = self._feature_distance(real, fake_features)
             loss = c.weights.total(terms)

@@ -52,6 +52,7 @@ from cdvae_gan.training.start import learned_weights, take_over
 __all__ = ["Limits", "steps_done", "train"]
 
 _VALIDATION_IMAGES = 256
+_MATCHED = Path("checkpoints", "prior-matched-at")
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def train(
     start = steps_done(out) if resume else 0
 
     limit, signals = TimeLimit(limits.seconds), StopSignals()
+    look = Validation(validation_data, out, validate_every)
     with _quiet():
         trainer = _trainer(out, accelerator, devices, loggers)
         choice = choose_precision(precision, trainer.strategy.root_device)
@@ -146,7 +148,7 @@ def train(
         bar = ProgressBar(last, limit, images_per_step, console)
         trainer.callbacks += [  # type: ignore[attr-defined]
             FiniteLoss(),
-            Validation(validation_data, out, validate_every),
+            look,
             limit,
             signals,
             bar,
@@ -175,9 +177,9 @@ def train(
             DataLoader(stream, batch_size=None),
             ckpt_path=str(checkpoint) if resume else None,
         )
-        if trainer.is_global_zero:
-            if not (out / "model" / "model.safetensors").is_file():  # killed before its last look
-                module.average.save(out / "model")
+        if trainer.is_global_zero and not _finished(out, trainer.global_step):
+            if trainer.global_step == start:  # it was killed after its last step
+                look.look(trainer, module)
             _match_priors(out, train_data, trainer.global_step)
         trainer.strategy.barrier()
     if signals.caught is not None:
@@ -189,20 +191,20 @@ def train(
 
 
 def _match_priors(out: Path, data: AttributeDataset, step: int) -> None:
-    """Samples from the prior are what G knows how to draw; the checkpoint goes on as it was.
-
-    Done once for the step at which a run ends, however often it is asked for.
-    """
-    done = out / "checkpoints" / "prior-matched-at"
-    if done.is_file() and done.read_text() == str(step):
-        return
+    """Samples from the prior are what G knows how to draw; the checkpoint goes on as it was."""
     for folder in (out / "model", out / "best"):
         if folder.is_dir():
             model = CDVAEGAN.from_pretrained(folder)
             match_prior(model, data)
             model.card = None
             model.save(folder)
-    done.write_text(str(step))
+    (out / _MATCHED).write_text(str(step))
+
+
+def _finished(out: Path, step: int) -> bool:
+    """Whether the model of a run that ends at this step is there, with its prior matched."""
+    matched, model = out / _MATCHED, out / "model" / "model.safetensors"
+    return model.is_file() and matched.is_file() and matched.read_text() == str(step)
 
 
 def _check_erasure(model: CDVAEGAN, start_from: str | Path | None) -> None:
@@ -246,7 +248,7 @@ def _as_begun(out: Path, data: AttributeDataset) -> TrainConfig:
         raise InputError(f"{str(out)!r} holds no run: start it without --resume")
     try:
         begun = json.loads((out / "data.json").read_text())
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         raise InputError(f"the run in {str(out)!r} is damaged: data.json is not readable") from None
     if begun != _described(data):
         raise InputError(f"the run in {str(out)!r} was begun on other data than {data.name}")
