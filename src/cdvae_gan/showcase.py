@@ -37,7 +37,6 @@ Pixels = NDArray[np.uint8]
 _AVATARS_MODEL = "avatars64"
 # Of a seed that neither trains nor measures a model.
 _AVATARS = "avatars:n=12,seed=3,validation=0.5"
-_SLIDER = "Eyeglasses"  # what the page with the slider shows, if the model knows it
 _CELL = 178  # side of a face in the sheet of flips, in pixels
 _GROUND = (226, 222, 214)
 _TITLE = "Counterfactual photographs"
@@ -202,7 +201,8 @@ def _edited(photograph: Photograph, model: CDVAEGAN, out: Path, page: Page) -> E
         known = next(iter(results.values())).faces if results else ()
         results[name] = edit(photograph.picture, {name: "flip"}, model=model, found=known)
     edited = {name: result.save(folder / f"{name}.png") for name, result in results.items()}
-    slid = _SLIDER if _SLIDER in results else model.attributes[0]
+    measured = model.deception
+    slid = max(results, key=lambda name: measured.get(name, 0.0))
     slider = results[slid].save_comparison(folder / "before-and-after.html")
     sheet = _sheet(results)
     sheet.save(folder / "flips.png")
@@ -211,7 +211,8 @@ def _edited(photograph: Photograph, model: CDVAEGAN, out: Path, page: Page) -> E
     section.text(photograph.credit)
     section.picture(
         contact_sheet([_pixels(first.original), _pixels(first.photo)], ["before", slid]),
-        caption=f"The photo, and with {slid} flipped",
+        caption=f"The photo, and with {slid} flipped"
+        + (": of all edits the one that judges believe most often" if measured else ""),
     )
     section.picture(sheet, caption="The faces as they are, and with each attribute flipped")
     links = ", ".join(f"[{n}]({path.relative_to(out)})" for n, path in edited.items())
