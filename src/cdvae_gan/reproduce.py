@@ -176,6 +176,8 @@ class Step:
     """All that its outcome depends on: where that has changed, it is done again"""
     run: Callable[[Bench, Path], None]
     """Does it, in the folder that it is given"""
+    of_weights: bool = False
+    """Whether its outcome depends on the weights too that the steps before made"""
 
 
 def avatars(scale: Scale, model: str | None = None, seed: int = 0) -> Suite:
@@ -235,12 +237,13 @@ def steps_of(suite: Suite) -> list[Step]:
     return [
         *(Step(f"judge-{f}", judge, judging, partial(_judge, f)) for f in scale.families),
         *([Step("model", model, training, _model)] if suite.model is None else []),
-        Step("evaluation", evaluation, everything, _evaluation),
+        Step("evaluation", evaluation, everything, _evaluation, of_weights=True),
         Step(
             "detail",
             evaluation,
             {**everything, "images": _IMAGES_OF_DETAIL, "not": sorted(_NOT_OF_DETAIL)},
             _detail,
+            of_weights=True,
         ),
     ]
 
@@ -275,7 +278,7 @@ def reproduce(
     for number, (suite, step) in enumerate(plan):
         folder = work / suite.name
         bench = Bench(suite, folder, console)
-        made = _made(bench) if step.run in (_evaluation, _detail) else {}
+        made = _made(bench) if step.of_weights else {}
         depends_on = json.dumps({**step.depends_on, **made}, sort_keys=True)
         clock.begin(number, f"{suite.title}: {step.name}")
         key = digest([__version__, step.name, depends_on])

@@ -274,13 +274,16 @@ def _headline(found: Findings) -> list[tuple[str, str, str, str, int]]:
     ]
 
 
+def _apart(gap: Estimate) -> bool:
+    """Whether its interval is known, and without 0."""
+    return gap.low > 0 or gap.high < 0
+
+
 def _words(gap: Estimate, better: int, names: tuple[str, str]) -> str:
     first, other = names
     if gap.low == gap.high == 0:
         return _SAME
-    if not math.isfinite(gap.low):  # too few images to tell
-        return _NO_DIFFERENCE
-    if gap.low <= 0 <= gap.high:
+    if not _apart(gap):
         return _NO_DIFFERENCE
     if not better:
         return f"{other} has more" if gap.value > 0 else f"{other} has less"
@@ -323,8 +326,7 @@ def _by_attribute(part: Section, found: Comparison, other: int) -> None:
 
 def _gap_cell(e: Estimate) -> Cell:
     shown = cell(e)
-    apart = e.low > 0 or e.high < 0  # and known
-    return shown if apart else shown._replace(kind="muted")
+    return shown if _apart(e) else shown._replace(kind="muted")
 
 
 def _doubts(found: Comparison) -> list[str]:

@@ -272,8 +272,7 @@ class MeanOver:
         rows: Names of the rows.
         columns: Names of the columns.
         trusted: Of each row, whether it is part of the mean; by default all are.
-        share: Whether ratios are shares of yes among trials, or those of each column; see
-            `bootstrap.estimates`.
+        share: The ratios are shares of yes among trials; see `bootstrap.estimates`.
     """
 
     def __init__(
@@ -282,11 +281,11 @@ class MeanOver:
         columns: Sequence[str],
         trusted: Sequence[bool] | None = None,
         *,
-        share: bool | Sequence[bool] = False,
+        share: bool = False,
     ) -> None:
         self.rows, self.columns = tuple(rows), tuple(columns)
         self.trusted = np.array(trusted if trusted is not None else [True] * len(self.rows))
-        self.share = share if isinstance(share, bool) else np.array(share)
+        self.share = share
         self._sums = GroupedSums(len(self.rows), len(self.columns), 2)
 
     def add(

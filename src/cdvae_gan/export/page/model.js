@@ -58,18 +58,9 @@ export class Model {
     const e = await this.encoder.run({ image });
     const before = e.before.data;
     const [, channels] = this.decoder.inputMetadata.find((m) => m.name === "drawing").shape;
-    const nothing = new Float32Array(before.length).fill(LEAVE);
-    const found = {
-      x,
-      before,
-      a: this.#present(before, nothing),
-      z: e.z.data,
-      u: e.u?.data,
-      drawing: new Float32Array(channels * this.size ** 2),
-    };
-    found.drawing = (await this.#decode([found], [nothing], 1, 1)).drawn.data;
-    found.drawings = new Map([[found.a.join(), found.drawing]]);
-    return found;
+    const blank = new Float32Array(channels * this.size ** 2);
+    const found = { x, before, z: e.z.data, u: e.u?.data, drawing: blank, drawings: new Map() };
+    return this.#from(found, new Float32Array(before.length).fill(LEAVE));
   }
 
   /** Counterfactuals of one image, one for each intervention of K codes. */
