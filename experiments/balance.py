@@ -53,6 +53,7 @@ from cdvae_gan.images import to_float
 BASELINES = ("erm", "resample", "reweight", "mixup", "jitter")
 OURS = ("ours", "ours+resample", "ours+reweight", "ours+reweight-real")
 METHODS = (*BASELINES, *OURS)
+TASKS = ("blond", "glasses", "avatars")
 BATCH = 128
 MIXUP = 0.4
 
@@ -99,6 +100,8 @@ def main() -> None:
     o = options()
     found = {}
     for task in tasks(o):
+        if task.name not in o.tasks:
+            continue
         data = cdvae_gan.open_dataset(task.source, size=task.size, progress=True)
         validation = Part.of(data.split("validation"), task)
         for fraction in o.fractions:
@@ -122,7 +125,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--avatars-model", default="truth", help="truth: the true counterfactuals")
     parser.add_argument("--avatars-judge", action="append", default=[])
     parser.add_argument("--edit", default="target", choices=("target", "group", "both"))
-    parser.add_argument("--methods", type=names, default=METHODS)
+    parser.add_argument("--tasks", type=partial(names, known=TASKS), default=TASKS)
+    parser.add_argument("--methods", type=partial(names, known=METHODS), default=METHODS)
     parser.add_argument("--fractions", type=numbers, default=(1.0,))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=float, default=8, help="of the original training split")
@@ -139,12 +143,12 @@ def options() -> argparse.Namespace:
     return o
 
 
-def names(text: str) -> tuple[str, ...]:
-    """Methods of an option."""
+def names(text: str, known: Sequence[str]) -> tuple[str, ...]:
+    """Names of an option."""
     chosen = tuple(text.split(","))
     for name in chosen:
-        if name not in METHODS:
-            raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(METHODS)}")
+        if name not in known:
+            raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(known)}")
     return chosen
 
 

@@ -325,7 +325,7 @@ def _nothing_found(photo: Image.Image, name: str) -> str:
     return (
         f"no face found in {name}{dark}: profiles, covered or blurred faces and those with less "
         f"than {_TOO_SMALL} pixels between the eyes are not; if it is one cropped face, say "
-        "that it is aligned"
+        "so: aligned=True, on the command line --aligned"
     )
 
 

@@ -233,6 +233,11 @@ class TestClassFolders:
         assert dataset.attributes == ("black", "blond", "brown")
         assert np.array_equal(dataset.labels, np.eye(3))
         assert dataset.exclusive == (("black", "blond", "brown"),)
+        assert dataset.alternatives == (
+            ("black", "blond", "brown"),
+            ("blond", "black", "brown"),
+            ("brown", "black", "blond"),
+        )
 
     def test_within_splits(self, tmp_path: Path) -> None:
         root = tmp_path / "photos"

@@ -2,8 +2,8 @@
 
 Either tables name the attributes: ``metadata.csv``, ``metadata.jsonl`` or ``metadata.parquet`` with
 a column ``file_name`` (relative to the table) and one column an attribute; or class folders do:
-``smiling/`` and ``not_smiling/`` are one attribute, ``cat/`` and ``dog/`` two that exclude each
-other. A first folder ``train``, ``validation`` (``val``, ``valid``) or ``test`` gives the split;
+``smiling/`` and ``not_smiling/`` are one attribute, ``cat/`` and ``dog/`` two of which one always
+holds. A first folder ``train``, ``validation`` (``val``, ``valid``) or ``test`` gives the split;
 without, a tenth is held out by a hash of the file's name. An image that no table names has unknown
 attributes.
 """
@@ -70,6 +70,7 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
         read=_Files(root, files).read,
         file_of=_Files(root, files).file_of,
         exclusive=exclusive,
+        alternatives=_in_turn(exclusive),
     )
 
 
@@ -307,6 +308,13 @@ def _classes(
             if of == name or of in others:
                 labels[row, column] = of == name
     return names, labels, (alone,) if alone else ()
+
+
+def _in_turn(
+    exclusive: tuple[tuple[str, ...], ...],
+) -> tuple[tuple[str, ...], ...]:
+    """Of classes one always holds: where it is taken off, another takes its place."""
+    return tuple((name, *(o for o in group if o != name)) for group in exclusive for name in group)
 
 
 def _class_of(root: Path, file: str) -> str:
