@@ -54,6 +54,47 @@ def test_class_labels_of_two_names(tmp_path: Path, names: list[str], labels: lis
     assert open_dataset(saved(data, tmp_path), size=16).labels[:, 0].tolist() == labels
 
 
+class TestClassLabelsOfMoreNames:
+    """An attribute each, of which one always holds, as class folders are."""
+
+    def hair(self, tmp_path: Path, **columns: list[Any]) -> Path:
+        data = made(tmp_path, hair=[0, 1, 2, None], **columns)
+        names = ["black", "blond", "brown"]
+        return saved(data.cast_column("hair", datasets.ClassLabel(names=names)), tmp_path)
+
+    def test_are_the_attributes_where_no_column_is_binary(self, tmp_path: Path) -> None:
+        dataset = open_dataset(self.hair(tmp_path), size=16)
+        assert dataset.attributes == ("black", "blond", "brown")
+        assert dataset.labels.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [-1, -1, -1]]
+        assert dataset.exclusive == (("black", "blond", "brown"),)
+        assert dataset.alternatives[0] == ("black", "blond", "brown")
+
+    def test_are_left_out_where_there_are_others(self, tmp_path: Path) -> None:
+        assert open_dataset(self.hair(tmp_path, Old=[0, 1, 1, 0]), size=16).attributes == ("Old",)
+
+    def test_are_taken_by_name(self, tmp_path: Path) -> None:
+        root = self.hair(tmp_path, Old=[0, 1, 1, 0])
+        dataset = open_dataset(root, size=16, attributes=["blond", "Old"])
+        assert dataset.labels.tolist() == [[0, 0], [1, 1], [0, 1], [-1, 0]]
+        assert dataset.exclusive == ()
+
+    def test_of_the_same_name_are_told_apart_by_the_user(self, tmp_path: Path) -> None:
+        data = made(tmp_path, hair=[0, 1, 2, 0], brows=[0, 1, 2, 0])
+        for column in ("hair", "brows"):
+            names = ["black", "blond", f"other {column}"]
+            data = data.cast_column(column, datasets.ClassLabel(names=names))
+        with pytest.raises(InputError, match="'black' is a class of columns hair, brows of saved"):
+            open_dataset(saved(data, tmp_path), size=16)
+
+    def test_too_many_are_not_taken_unasked(self, tmp_path: Path) -> None:
+        data = made(tmp_path, kind=[0, 1, 2, 64])
+        names = [f"kind {i}" for i in range(65)]
+        root = saved(data.cast_column("kind", datasets.ClassLabel(names=names)), tmp_path)
+        with pytest.raises(InputError, match="saved has 65 classes: name those"):
+            open_dataset(root, size=16)
+        assert open_dataset(root, size=16, attributes=["kind 64"]).labels[3, 0] == 1
+
+
 def test_splits_of_a_dict(tmp_path: Path) -> None:
     data = datasets.DatasetDict(
         train=made(tmp_path, 0, 3, Old=[0, 1, 1]), valid=made(tmp_path, 3, 2, Old=[1, 0])
@@ -89,7 +130,11 @@ def test_columns_are_named_by_the_user(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"attributes": ["Olt"]}, "no attribute 'Olt': did you mean 'Old'"),
-        ({"attributes": ["hair"]}, r"'hair' of saved has 3 classes \(black, blond, brown\)"),
+        (
+            {"attributes": ["hair"]},
+            r"'hair' of saved has 3 classes, name those \(black, blond, brown\)",
+        ),
+        ({"attributes": ["blonde"]}, "no attribute 'blonde': did you mean 'blond'"),
         ({"attributes": ["text"]}, "'text' of saved is not binary"),
         ({"attributes": ["tags"]}, "'tags' of saved is of type List|Sequence"),
         ({"image_column": "phto"}, "no column 'phto': did you mean 'photo'"),

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from cdvae_gan.data.cache import digest
 from cdvae_gan.data.dataset import UNKNOWN, Source
-from cdvae_gan.data.values import SPLIT_NAMES, binary_column, denies, with_validation
+from cdvae_gan.data.values import SPLIT_NAMES, binary_column, denies, in_turn, with_validation
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import IMAGE_SUFFIXES, read_image, square
 
@@ -70,7 +70,7 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
         read=_Files(root, files).read,
         file_of=_Files(root, files).file_of,
         exclusive=exclusive,
-        alternatives=_in_turn(exclusive),
+        alternatives=in_turn(exclusive),
     )
 
 
@@ -308,13 +308,6 @@ def _classes(
             if of == name or of in others:
                 labels[row, column] = of == name
     return names, labels, (alone,) if alone else ()
-
-
-def _in_turn(
-    exclusive: tuple[tuple[str, ...], ...],
-) -> tuple[tuple[str, ...], ...]:
-    """Of classes one always holds: where it is taken off, another takes its place."""
-    return tuple((name, *(o for o in group if o != name)) for group in exclusive for name in group)
 
 
 def _class_of(root: Path, file: str) -> str:

@@ -1,8 +1,9 @@
 """Hugging Face ``datasets``: a folder that ``save_to_disk`` wrote, or a name on the hub.
 
 Attributes are columns: bool, numbers 0/1 or -1/1, text such as yes/no, or a ``ClassLabel`` of two
-names, of which the one that is not the other's negation means 1 (else the second). Needs the extra
-``hf``.
+names, of which the one that is not the other's negation means 1 (else the second). The names of a
+``ClassLabel`` of more are attributes of which one always holds; they are taken where no column is
+binary, or where they are named. Needs the extra ``hf``.
 """
 
 from __future__ import annotations
@@ -17,11 +18,19 @@ import numpy.typing as npt
 
 from cdvae_gan.data.cache import digest
 from cdvae_gan.data.dataset import UNKNOWN, Source
-from cdvae_gan.data.values import SPLIT_NAMES, binary_column, positive_class, with_validation
+from cdvae_gan.data.values import (
+    SPLIT_NAMES,
+    binary_column,
+    in_turn,
+    positive_class,
+    with_validation,
+)
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import read_image, square
 
 __all__ = ["from_disk", "from_hub", "is_saved"]
+
+_MOST_CLASSES = 64
 
 
 def is_saved(folder: Path) -> bool:
@@ -77,6 +86,8 @@ def _source(
     files = tuple(f"{key or name}/{row:06d}" for key, row in rows)
     splits = [SPLIT_NAMES.get(key.lower()) for key, _ in rows]
     names, labels = _labels(name, parts, features, image, attributes)
+    groups = (tuple(n for n in f.names if n in names) for f in _class_columns(features).values())
+    exclusive = tuple(group for group in groups if len(group) > 1)
     return Source(
         name=name,
         attributes=names,
@@ -85,6 +96,8 @@ def _source(
         files=files,
         content=digest((image, *((key, part._fingerprint) for key, part in parts.items()))),
         read=_Rows(tuple(_undecoded(part, image) for part in parts.values()), image, files).read,
+        exclusive=exclusive,
+        alternatives=in_turn(exclusive),
     )
 
 
@@ -133,24 +146,63 @@ def _labels(
     image: str,
     attributes: Sequence[str] | None,
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int8]]:
-    candidates = [column for column in features if column != image]
+    columns = [column for column in features if column != image]
+    classes = _class_columns(features)
     chosen: dict[str, npt.NDArray[np.int8]] = {}
-    for column in candidates if attributes is None else attributes:
-        if column not in candidates:
-            raise unknown_name("attribute", column, candidates)
+    for column in columns if attributes is None else attributes:
+        if column not in columns:
+            chosen[column] = _one_class(name, parts, classes, column, columns)
+            continue
         kind = type(features[column]).__name__
         if kind not in ("Value", "ClassLabel"):
             labels, problem = None, f"is of type {kind}"
+        elif column in classes:
+            names = classes[column].names
+            labels, problem = None, f"has {len(names)} classes, name those ({_listed(names)})"
         else:
             values = [v for part in parts.values() for v in _values(part, column)]
-            labels, problem = _binary(name, column, features[column], values)
+            labels, problem = _binary(name, column, features[column], values), "is not binary"
         if labels is not None:
             chosen[column] = labels
         elif attributes is not None:
             raise InputError(f"column {column!r} of {name} {problem}: an attribute is 0 or 1")
+    every = [n for f in classes.values() for n in f.names]
+    if not chosen and 0 < len(every) <= _MOST_CLASSES:
+        return _labels(name, parts, features, image, every)
+    if not chosen and every:
+        raise InputError(f"{name} has {len(every)} classes: name those that are to be attributes")
     if not chosen:
-        raise InputError(f"no binary columns in {name}: it has {_listed(candidates)}")
+        raise InputError(f"no binary columns in {name}: it has {_listed(columns)}")
     return tuple(chosen), np.stack(list(chosen.values()), axis=1)
+
+
+def _class_columns(features: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns with classes of which each is an attribute of its own."""
+    found = {c: f for c, f in features.items() if type(f).__name__ == "ClassLabel"}
+    return {column: f for column, f in found.items() if len(f.names) > 2}
+
+
+def _one_class(
+    name: str,
+    parts: Mapping[str, Any],
+    classes: Mapping[str, Any],
+    wanted: str,
+    columns: Sequence[str],
+) -> npt.NDArray[np.int8]:
+    """Whether each image is of a class."""
+    having = [column for column, f in classes.items() if wanted in f.names]
+    if not having:
+        raise unknown_name(
+            "attribute", wanted, [*columns, *(n for f in classes.values() for n in f.names)]
+        )
+    if len(having) > 1:
+        raise InputError(
+            f"{wanted!r} is a class of columns {_listed(having)} of {name}: rename one"
+        )
+    index = classes[having[0]].names.index(wanted)
+    values = [v for part in parts.values() for v in _values(part, having[0])]
+    labels = [UNKNOWN if v is None or v < 0 else int(v == index) for v in values]
+    return np.array(labels, dtype=np.int8)
 
 
 def _values(part: Any, column: str) -> list[Any]:
@@ -160,17 +212,14 @@ def _values(part: Any, column: str) -> list[Any]:
     return list(part.with_format(None)[column][:])
 
 
-def _binary(
-    name: str, column: str, feature: Any, values: list[Any]
-) -> tuple[npt.NDArray[np.int8] | None, str]:
+def _binary(name: str, column: str, feature: Any, values: list[Any]) -> npt.NDArray[np.int8] | None:
     if type(feature).__name__ != "ClassLabel":
-        found = binary_column(values, lambda row: f"{name}, row {row}, column {column!r}")
-        return found, "is not binary"
+        return binary_column(values, lambda row: f"{name}, row {row}, column {column!r}")
     if len(feature.names) != 2:
-        return None, f"has {len(feature.names)} classes ({_listed(feature.names)})"
+        return None
     yes = positive_class(feature.names)
     known = {yes: 1, 1 - yes: 0}
-    return np.array([known.get(value, UNKNOWN) for value in values], dtype=np.int8), ""
+    return np.array([known.get(value, UNKNOWN) for value in values], dtype=np.int8)
 
 
 def _library() -> Any:

@@ -1,4 +1,4 @@
-"""What tables write for yes, no and unknown."""
+"""What tables write for yes, no and unknown, and what classes are to each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cdvae_gan.data.dataset import UNKNOWN, split_by_name
 from cdvae_gan.errors import InputError
 
-__all__ = ["SPLIT_NAMES", "binary_column", "positive_class", "with_validation"]
+__all__ = ["SPLIT_NAMES", "binary_column", "denies", "in_turn", "positive_class", "with_validation"]
 
 SPLIT_NAMES = {
     "train": "train",
@@ -79,6 +79,15 @@ def positive_class(names: Iterable[str]) -> int:
 def denies(name: str, other: str) -> bool:
     """Whether one name is "not" the other, as ``not_smiling`` is to ``smiling``."""
     return any(name.lower() == prefix + other.lower() for prefix in _NEGATIONS)
+
+
+def in_turn(classes: Iterable[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    """Each class and the others of its group, one of which takes its place where it is taken off.
+
+    Args:
+        classes: Groups of names of which exactly one holds.
+    """
+    return tuple((name, *(n for n in group if n != name)) for group in classes for name in group)
 
 
 def with_validation(
