@@ -24,6 +24,7 @@ def small_model() -> CDVAEGAN:
         width=8,
         exclusive=(("Black", "Blond"),),
         alternatives=(("Black", "Blond"),),
+        companions=((NAMES[0], f"{NAMES[1]}=0", "Black=1"),),
         detail=0.9,
         reach=((1.5, 0.75), (2.0, 1.25), (0.75, 1.5), (1.25, 2.0)),
     )

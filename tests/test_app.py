@@ -24,7 +24,7 @@ from cdvae_gan.app.session import (
     command,
     edited,
     flips,
-    instead,
+    follows,
     opened,
     positions,
     with_value,
@@ -106,13 +106,23 @@ def test_sliders_stand_where_what_is_asked_for_or_read_says() -> None:
 
 
 def test_the_slider_of_what_takes_the_place_moves_as_far_as_the_other() -> None:
-    model = CDVAEGAN(replace(small_model().config, exclusive=(), alternatives=(NAMES[:2],)))
+    alone = replace(small_model().config, exclusive=(), companions=())
+    model = CDVAEGAN(replace(alone, alternatives=(NAMES[:2],)))
     read = [1.0, 0.25, *(1.0 for _ in NAMES[2:])]
-    assert instead(NAMES[0], model) == [NAMES[1]]
-    assert instead(NAMES[1], model) == []
+    assert follows(NAMES[0], model) == [NAMES[1]]
+    assert follows(NAMES[1], model) == []
     assert positions({NAMES[0]: 0.0}, read, model) == [0.0, 1.0, *read[2:]]
     assert positions({NAMES[0]: 0.25}, read, model) == [0.25, 0.75, *read[2:]]
     assert positions({NAMES[0]: 0.0, NAMES[1]: 0.5}, read, model) == [0.0, 0.5, *read[2:]]
+
+
+def test_the_slider_of_a_companion_moves_too() -> None:
+    along = ((NAMES[0], f"{NAMES[1]}=0"),)
+    alone = replace(small_model().config, exclusive=(), alternatives=())
+    config = replace(alone, companions=along)
+    model = CDVAEGAN(config)
+    assert follows(NAMES[0], model) == [NAMES[1]]
+    assert positions({NAMES[0]: 0.0}, [1.0, 0.75, 0.75, 0.75], model) == [0.0, 0.0, 0.75, 0.75]
 
 
 def test_every_attribute_has_its_flip(portrait: Path, model: CDVAEGAN) -> None:

@@ -270,6 +270,14 @@ def test_which_alternative_takes_the_place_is_not_known(tmp_path: Path) -> None:
         assert row["Left"] == ("1" if data.labels[i, 2] == 1 else "")
 
 
+def test_the_labels_of_what_goes_along_are_changed(tmp_path: Path) -> None:
+    data = replace(halves(200), companions=(("Top", "Left=0"),))
+    balanced(data, tmp_path / "new")
+    made = [r for r in rows_of(tmp_path / "new") if r["counterfactual_do"] == "Top=0"]
+    assert made
+    assert {row["Left"] for row in made} == {"0"}
+
+
 # -- broken runs ----------------------------------------------------------------------------------
 
 
@@ -493,6 +501,18 @@ def test_a_label_that_an_alternative_may_have_changed_is_unknown() -> None:
     _, labels = CounterfactualAugment(CDVAEGAN(config).eval(), NAMES, "Top", 0.5, seed=1)(x, y)
     off = (labels[:, 0] == 0) & (y[:, 0] == 1)
     assert set(labels[off, 2][y[off, 2] == 0].tolist()) == {-1}
+    assert torch.equal(labels[~off, 1:], y[~off, 1:])
+
+
+def test_labels_follow_what_goes_along() -> None:
+    torch.manual_seed(0)
+    config = ModelConfig(NAMES, 32, width=8, z_dim=8, companions=(("Top", "Left=0", "Bottom=1"),))
+    x, y = batch()
+    _, labels = CounterfactualAugment(CDVAEGAN(config).eval(), NAMES, "Top", 0.5, seed=1)(x, y)
+    off = (labels[:, 0] == 0) & (y[:, 0] == 1)
+    assert off.any()
+    assert set(labels[off, NAMES.index("Left")].tolist()) == {0}
+    assert set(labels[off, NAMES.index("Bottom")].tolist()) == {1}
     assert torch.equal(labels[~off, 1:], y[~off, 1:])
 
 

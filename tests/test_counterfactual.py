@@ -30,6 +30,12 @@ COLOURS = ModelConfig(
     exclusive=(HAIR,),
     alternatives=(("Black", "Blond", "Brown"), ("Bald", "Black", "Blond", "Brown")),
 )
+FACE = ("Male", "No_Beard", "Mustache", "Smile", "Open")
+CAUSES = ModelConfig(
+    FACE,
+    exclusive=(("No_Beard", "Mustache"),),
+    companions=(("Male", "No_Beard=1", "Mustache=0"), ("Smile", "Open=0")),
+)
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +211,32 @@ def test_what_an_intervention_says_of_alternatives_stands() -> None:
     assert act(a, {"Black": 0, "Blond": 0, "Brown": 0}, COLOURS).a.tolist() == [[0, 0, 0, 0]]
     assert act(a, {"Black": 0, "Blond": 1}, COLOURS).a.tolist() == [[0, 0, 1, 0]]
     assert act(a, {"Black": 0, "Bald": 1}, COLOURS).a.tolist() == [[1, 0, 0, 0]]
+
+
+def test_what_goes_takes_along_what_it_has_caused() -> None:
+    a = torch.tensor([[1.0, 0, 1, 1, 1], [1, 1, 0, 1, 0], [0, 1, 0, 0, 1]])
+    action = act(a, {"Smile": 0}, CAUSES)
+    assert action.a.tolist() == [[1, 0, 1, 0, 0], [1, 1, 0, 0, 0], [0, 1, 0, 0, 1]]
+    assert action.resolved == ("Open goes with Smile in 1 of 3 images",)
+    action = act(a, {"Male": 0}, CAUSES)
+    assert action.a.tolist() == [[0, 1, 0, 1, 1], [0, 1, 0, 1, 0], [0, 1, 0, 0, 1]]
+    assert "No_Beard holds without Male in 1 of 3 images" in action.resolved
+    assert "Mustache goes with Male in 1 of 3 images" in action.resolved
+    up = act(a, {"Male": 1, "Smile": 1}, CAUSES)
+    assert up.a[2].tolist() == [1, 1, 0, 1, 1], "what comes brings nothing along"
+    assert up.resolved == ()
+
+
+def test_a_companion_goes_by_as_much_as_its_cause() -> None:
+    a = torch.tensor([[1.0, 0, 0, 1, 1]])
+    assert act(a, {"Smile": 0.25}, CAUSES).a[0].tolist() == [1, 0, 0, 0.25, 0.25]
+    assert act(a, {"Male": 0}, CAUSES, strength=0.5).a[0].tolist() == [0.5, 0.5, 0, 1, 1]
+
+
+def test_what_an_intervention_says_of_companions_stands() -> None:
+    a = torch.tensor([[1.0, 0, 1, 1, 1]])
+    assert act(a, {"Smile": 0, "Open": 1}, CAUSES).a[0].tolist() == [1, 0, 1, 0, 1]
+    assert act(a, {"Male": 0, "No_Beard": 0}, CAUSES).a[0].tolist() == [0, 0, 0, 1, 1]
 
 
 def test_a_counterfactual_is_drawn_as_far_as_the_model_reaches(x: torch.Tensor) -> None:

@@ -126,6 +126,15 @@ def test_alternatives_take_the_place_inside_the_file(
     assert found["asked"].tolist() == [[0, 0, 0, 1]]
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_goes_takes_its_companions_along_inside_the_file(
+    sessions: dict[str, Session], precision: str
+) -> None:
+    both = [1.0, 1.0, 0.0, 1.0]
+    found = sessions[precision].run(**ask(images(1), [0, LEAVE, LEAVE, LEAVE], labels=both))
+    assert found["asked"].tolist() == [[0, 0, 1, 0]]
+
+
 def test_every_image_of_a_batch_has_its_own_intervention(sessions: dict[str, Session]) -> None:
     together = {k: np.repeat(v, 2, axis=0) for k, v in ask(images(1), NOTHING).items()}
     together["do"][1] = [FLIP, LEAVE, LEAVE, LEAVE]

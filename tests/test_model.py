@@ -157,6 +157,7 @@ def test_weights_of_another_shape_are_refused(model: CDVAEGAN, tmp_path: Path) -
         {"detail": None},
         {"exclusive": ["Smile"]},
         {"alternatives": ["Smile"]},
+        {"companions": [["Smile", 0]]},
         {"reach": [[1, 1, 1]] * 3},
         {"reach": [["a", "b"]] * 3},
         {"model_type": ["cdvae_gan"]},
@@ -211,6 +212,10 @@ def test_a_pickle_is_not_opened(model: CDVAEGAN, tmp_path: Path) -> None:
         {"prior": (0.5, 0.5, 2.0)},
         {"exclusive": (("Smile", "Beard"),)},
         {"alternatives": (("Smile", "Beard"),)},
+        {"companions": (("Smile", "Beard=0"),)},
+        {"companions": (("Smile", "Black"),)},
+        {"companions": (("Smile", "Black=2"),)},
+        {"companions": (("Smile",),)},
         {"reach": ((1.0, 1.0),)},
         {"reach": ((0.0, 1.0),) * 3},
         {"detail": 1.5},
@@ -226,10 +231,15 @@ def test_impossible_configurations_are_refused(change: dict[str, object]) -> Non
 
 def test_a_configuration_survives_json() -> None:
     assert ModelConfig.from_json(CONFIG.to_json()) == CONFIG
-    whole = replace(CONFIG, alternatives=(("Black", "Blond"),), reach=((1.0, 2.0),) * 3)
+    whole = replace(
+        CONFIG,
+        alternatives=(("Black", "Blond"),),
+        companions=(("Black", "Blond=0"),),
+        reach=((1.0, 2.0),) * 3,
+    )
     assert ModelConfig.from_json(whole.to_json()) == whole
     older = json.loads(CONFIG.to_json())
-    del older["alternatives"], older["reach"]
+    del older["alternatives"], older["companions"], older["reach"]
     assert ModelConfig.from_json(json.dumps(older)) == CONFIG, "models of before can be read"
     with pytest.raises(InputError, match="surprise"):
         ModelConfig.from_json('{"model_type": "cdvae_gan", "attributes": ["A"], "surprise": 1}')

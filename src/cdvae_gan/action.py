@@ -2,8 +2,8 @@
 
     code of attribute k    s in [0, 1]: a_k becomes s      LEAVE: stays      FLIP: becomes 1 − a_k
 
-What is switched on switches off what excludes it; in the place of what is switched off, where there
-are alternatives to it, comes the likeliest of them.
+What is switched on switches off what excludes it. What is switched off takes along what it alone
+has caused, and in its place, where there are alternatives to it, comes the likeliest of them.
 
 Nothing here needs torch: what reads an exported model shares it with the model itself.
 """
@@ -32,6 +32,8 @@ __all__ = [
     "alternatives_to",
     "checked",
     "codes",
+    "companion",
+    "companions_of",
     "consequences",
     "excluded_by",
     "kappa",
@@ -60,6 +62,10 @@ class Rules(NamedTuple, Generic[Numbers]):
     """``(K, K)``: 1 at (j, k) where switching k on switches j off"""
     replaces: Numbers
     """``(K, K)``: 1 at (j, k) where j may take the place of k when that is switched off"""
+    takes: Numbers
+    """``(K, K)``: 1 at (j, k) where switching k off switches j off"""
+    brings: Numbers
+    """``(K, K)``: 1 at (j, k) where switching k off switches j on"""
 
 
 def parse_do(texts: Iterable[str], attributes: Sequence[str]) -> Values:
@@ -169,6 +175,8 @@ class Ruled(Protocol):
     def exclusive(self) -> tuple[tuple[str, ...], ...]: ...
     @property
     def alternatives(self) -> tuple[tuple[str, ...], ...]: ...
+    @property
+    def companions(self) -> tuple[tuple[str, ...], ...]: ...
 
 
 def excluded_by(name: str, of: Ruled) -> list[str]:
@@ -182,14 +190,34 @@ def alternatives_to(name: str, of: Ruled) -> list[str]:
     return [o for gone, *others in of.alternatives if gone == name for o in others]
 
 
+def companions_of(name: str, of: Ruled) -> dict[str, int]:
+    """What others become when this one is switched off."""
+    found = [companion(o) for gone, *others in of.companions if gone == name for o in others]
+    return dict(found)
+
+
+def companion(text: str) -> tuple[str, int]:
+    """``Name=0`` or ``Name=1`` as a name and its value.
+
+    Raises:
+        InputError: For a text of another form.
+    """
+    name, _, value = text.rpartition("=")
+    if not name or value not in ("0", "1"):
+        raise InputError(f"a companion is written Name=0 or Name=1, not {text!r}")
+    return name, int(value)
+
+
 def rules(of: Ruled) -> Rules[NDArray[Any]]:
     """The rules as tables."""
     names = of.attributes
-    yields, replaces = np.zeros((2, len(names), len(names)), np.float32)
+    yields, replaces, takes, brings = np.zeros((4, len(names), len(names)), np.float32)
     for k, name in enumerate(names):
         yields[[names.index(other) for other in excluded_by(name, of)], k] = 1
         replaces[[names.index(other) for other in alternatives_to(name, of)], k] = 1
-    return Rules(yields, replaces)
+        for other, value in companions_of(name, of).items():
+            (brings if value else takes)[names.index(other), k] = 1
+    return Rules(yields, replaces, takes, brings)
 
 
 def consequences(
@@ -215,6 +243,8 @@ def consequences(
             for rule, moved, cause, words in (
                 (known.yields, fell, rose, "gives way to"),
                 (known.replaces, rose, fell, "takes the place of"),
+                (known.takes, fell, fell, "goes with"),
+                (known.brings, rose, fell, "holds without"),
             ):
                 rows = moved[:, j] & cause[:, k]
                 if other not in values and rule[j, k] and rows.any():

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from cdvae_gan.action import companion
 from cdvae_gan.errors import InputError, unknown_name
 
 __all__ = ["ModelConfig"]
@@ -45,6 +46,8 @@ class ModelConfig:
     """Groups of attributes of which at most one is 1"""
     alternatives: tuple[tuple[str, ...], ...] = ()
     """An attribute, and those of which the likeliest takes its place when it is switched off"""
+    companions: tuple[tuple[str, ...], ...] = ()
+    """An attribute, and what others become when it is switched off, ``Name=0`` or ``Name=1``"""
     detail: float = 1.0
     """κ, where the caller of ``counterfactual`` does not say"""
     certainty: float = 0.9
@@ -83,9 +86,13 @@ class ModelConfig:
             raise InputError(f"{len(self.reach)} reaches for {len(self.attributes)} attributes")
         if not all(0 < r < math.inf for pair in self.reach for r in pair):
             raise InputError("a reach must be positive")
-        if any(len(group) < 2 for group in (*self.exclusive, *self.alternatives)):
-            raise InputError("a group of attributes, exclusive or alternatives, has two at least")
-        for name in (n for group in (*self.exclusive, *self.alternatives) for n in group):
+        along = tuple((n, *(companion(o)[0] for o in others)) for n, *others in self.companions)
+        groups = (*self.exclusive, *self.alternatives, *along)
+        if any(len(group) < 2 for group in groups):
+            raise InputError(
+                "a group of attributes, exclusive, alternatives or companions, has two at least"
+            )
+        for name in (n for group in groups for n in group):
             if name not in self.attributes:
                 raise unknown_name("attribute", name, self.attributes)
 
@@ -112,7 +119,7 @@ class ModelConfig:
                 )
             for name in ("attributes", "prior"):
                 values[name] = tuple(_listed(values[name]))
-            for name in ("exclusive", "alternatives", "reach"):
+            for name in ("exclusive", "alternatives", "companions", "reach"):
                 values[name] = tuple(tuple(_listed(g)) for g in _listed(values.get(name, [])))
             if any(len(pair) != 2 for pair in values["reach"]):
                 raise TypeError
@@ -130,7 +137,7 @@ def _listed(value: object) -> list[Any]:
 
 def _check_types(values: dict[str, Any]) -> None:
     """JSON has types of its own: ``"64"``, ``64.0`` and ``true`` are no sizes."""
-    groups = (*values["exclusive"], *values["alternatives"])
+    groups = (*values["exclusive"], *values["alternatives"], *values["companions"])
     names = (*values["attributes"], *(n for group in groups for n in group))
     numbers = [values[n] for n in ("detail", "certainty", "scale") if values.get(n) is not None]
     numbers += [r for pair in values["reach"] for r in pair]

@@ -237,10 +237,13 @@ def act_by_code(
     """
     told = (code >= 0).expand_as(a)
     target = torch.where(told, torch.where(code > 1, 1 - a, code), a)
+    falling = (a - target).clamp(min=0)[:, None]
+    gone, come = ((table * falling).amax(dim=2) for table in (known.takes, known.brings))
+    target = torch.where(told, target, torch.maximum(target * (1 - gone), come))
     target = torch.maximum(target, _replacing(a, target, probabilities, told, known))
     rising = torch.where(target > a, target, 0)
     giving_way = (known.yields * rising[:, None]).amax(dim=2)
-    moved = told | (rising > 0)
+    moved = told | (rising > 0) | (gone > 0)
     return torch.where(moved, a + strength * (target - a), a * (1 - strength * giving_way))
 
 

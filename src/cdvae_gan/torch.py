@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from cdvae_gan.action import alternatives_to, excluded_by
+from cdvae_gan.action import alternatives_to, companions_of, excluded_by
 from cdvae_gan.balancing.filter import Filter
 from cdvae_gan.data.dataset import UNKNOWN, AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
@@ -76,6 +76,8 @@ class CounterfactualAugment:
         excluded = excluded_by(flip, self.model.config)
         self._excluded = [k for k, name in enumerate(self.attributes) if name in excluded]
         instead = alternatives_to(flip, self.model.config)
+        along = companions_of(flip, self.model.config)
+        self._companions = [(k, along[n]) for k, n in enumerate(self.attributes) if n in along]
         self._alternatives = [k for k, name in enumerate(self.attributes) if name in instead]
         loaded = [j if isinstance(j, Judge) else load_judge(j) for j in judges]
         self._keep = Filter.of(loaded, (flip,), (flip,))
@@ -161,6 +163,9 @@ class CounterfactualAugment:
         for other in self._excluded:
             off = rows[(target == 1) & (labels[rows, other] == 1)]
             labels[off, other] = 0
+        for other, value in self._companions:
+            moved = rows[(target == 0) & (labels[rows, other] == 1 - value)]
+            labels[moved, other] = value
         for other in self._alternatives:  # one of them takes the place of what is taken off
             unsure = rows[(target == 0) & (labels[rows, other] == 0)]
             labels[unsure, other] = UNKNOWN

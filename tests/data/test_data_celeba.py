@@ -128,6 +128,10 @@ class TestExclusiveGroups:
             ("Bald", "Black_Hair", "Blond_Hair"),
         )
 
+    def test_what_goes_takes_along_what_it_has_caused(self, root: Path) -> None:
+        dataset = open_dataset(root, size=32, attributes=["Smiling", "Male", "Mustache", "Bald"])
+        assert dataset.companions == (("Male", "Mustache=0"),)
+
 
 class TestDamage:
     @pytest.mark.parametrize(

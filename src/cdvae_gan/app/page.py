@@ -19,7 +19,7 @@ from cdvae_gan.app.session import (
     command,
     edited,
     flips,
-    instead,
+    follows,
     opened,
     positions,
     rivals,
@@ -273,7 +273,7 @@ def _edit_tab(
         attribute: str, value: float, wanted: dict[str, float], read: list[float]
     ) -> tuple[Any, ...]:
         now = with_value(wanted, attribute, value, model)
-        others = rivals(attribute, model) + instead(attribute, model)
+        others = rivals(attribute, model) + follows(attribute, model)
         at = zip(model.attributes, positions(now, read, model), strict=True)
         return now, *(gr.update(value=p) if name in others else gr.skip() for name, p in at)
 

@@ -30,7 +30,7 @@ from PIL import Image
 from torch import Tensor
 
 from cdvae_gan import __version__
-from cdvae_gan.action import alternatives_to, excluded_by
+from cdvae_gan.action import alternatives_to, companions_of, excluded_by
 from cdvae_gan.balancing.filter import Filter
 from cdvae_gan.balancing.journal import Chunk, Journal, Made
 from cdvae_gan.balancing.plan import Cell, Edit, Plan, make_plan
@@ -420,18 +420,20 @@ def _made_rows(work: _Work) -> Iterator[list[str]]:
 
 
 def _relabelled(train: AttributeDataset, one: Made) -> npt.NDArray[np.int8]:
-    """The source's labels with the attribute set; what it excludes is off.
+    """The source's labels with the attribute set; what follows from that follows.
 
     Which alternative takes the place of one that is taken off, the model knows and we do not.
     """
     labels: npt.NDArray[np.int8] = train.labels[one.row].copy()
     labels[train.attributes.index(one.attribute)] = one.value
     if one.value == 1:
-        others, was, now = excluded_by(one.attribute, train), 1, 0
+        moved = dict.fromkeys(excluded_by(one.attribute, train), 0)
     else:
-        others, was, now = alternatives_to(one.attribute, train), 0, UNKNOWN
-    for other in others:
+        moved = dict.fromkeys(alternatives_to(one.attribute, train), UNKNOWN)
+        moved |= companions_of(one.attribute, train)
+    for other, now in moved.items():
         k = train.attributes.index(other)
+        was = 1 if now == 0 else 0
         labels[k] = now if labels[k] == was else labels[k]
     return labels
 

@@ -60,6 +60,7 @@ def _describe(model: CDVAEGAN) -> dict[str, Any]:
         "image_size": model.image_size,
         "exclusive": [list(group) for group in model.config.exclusive],
         "alternatives": [list(group) for group in model.config.alternatives],
+        "companions": [list(group) for group in model.config.companions],
         "parameters": {**counts, "total": sum(p.numel() for p in model.parameters())},
         "scale": round(float(model.log_scale.detach().exp()), 6),
         "config": json.loads(model.config.to_json()),
@@ -79,6 +80,8 @@ def _show(described: dict[str, Any]) -> None:
     table.add_row("exclusive", groups or "none")
     instead = "; ".join(f"{n} by {', '.join(o)}" for n, *o in described["alternatives"])
     table.add_row("replaced", instead or "none")
+    along = "; ".join(f"{n}=0: {', '.join(o)}" for n, *o in described["companions"])
+    table.add_row("companions", along or "none")
     reach = config["reach"] or [(1, 1)] * len(described["attributes"])
     far = zip(described["attributes"], reach, strict=True)
     table.add_row("reach", ", ".join(f"{name} {on:g} on, {off:g} off" for name, (on, off) in far))

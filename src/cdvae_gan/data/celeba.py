@@ -19,7 +19,7 @@ from cdvae_gan.data.dataset import SPLITS, Source, split_by_name
 from cdvae_gan.errors import InputError
 from cdvae_gan.images import read_image, square
 
-__all__ = ["ALTERNATIVES", "EXCLUSIVE", "celeba", "is_celeba"]
+__all__ = ["ALTERNATIVES", "COMPANIONS", "EXCLUSIVE", "celeba", "is_celeba"]
 
 ATTRIBUTE_LIST = "list_attr_celeba.txt"
 PARTITION_LIST = "list_eval_partition.txt"
@@ -37,6 +37,10 @@ EXCLUSIVE = (
 _COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 ALTERNATIVES = (*((c, *(o for o in _COLOURS if o != c)) for c in _COLOURS), ("Bald", *_COLOURS))
 """Hair that is not black has another colour."""
+_BEARD = ("No_Beard=1", "Mustache=0", "Goatee=0", "5_o_Clock_Shadow=0", "Sideburns=0")
+COMPANIONS = (("Smiling", "Mouth_Slightly_Open=0"), ("Male", *_BEARD))
+"""A smile opens the mouth, and a beard is a man's, as in the causal graph of Kocaoglu et al. 2018
+("CausalGAN"): what goes takes along what it has caused."""
 
 
 def is_celeba(folder: Path) -> bool:
@@ -64,6 +68,7 @@ def celeba(folder: Path) -> Source:
         identities=people,
         exclusive=EXCLUSIVE,
         alternatives=ALTERNATIVES,
+        companions=COMPANIONS,
         file_of=images.file_of if isinstance(images, _Folder) else None,
     )
 

@@ -99,6 +99,7 @@ class Source:
         identities: ``(N,)`` who is on the picture, where known.
         exclusive: Groups of attributes of which at most one can be 1.
         alternatives: An attribute, and those of which one takes its place when it is 0.
+        companions: An attribute, and what others become when it is 0: ``Name=0`` or ``Name=1``.
         draw: Draws true counterfactuals, where the images are drawn.
         file_of: Says where an image lies, where each is a file of its own.
         processes: ``read`` holds the interpreter lock, so processes and not threads run it in
@@ -115,6 +116,7 @@ class Source:
     identities: npt.NDArray[np.int64] | None = None
     exclusive: tuple[tuple[str, ...], ...] = ()
     alternatives: tuple[tuple[str, ...], ...] = ()
+    companions: tuple[tuple[str, ...], ...] = ()
     draw: Draw | None = None
     file_of: FileOf | None = None
     processes: bool = False
@@ -134,6 +136,7 @@ class AttributeDataset:
         identities: int64 ``(N,)`` who is on the picture, or None.
         exclusive: Groups of attributes of which at most one can be 1.
         alternatives: An attribute, and those of which one takes its place when it is 0.
+        companions: An attribute, and what others become when it is 0: ``Name=0`` or ``Name=1``.
         content: Key of the decoded images in the cache.
         file_of: Where the rows of ``images`` lie, if each is a file of its own; see `file`.
 
@@ -152,6 +155,7 @@ class AttributeDataset:
     identities: npt.NDArray[np.int64] | None = None
     exclusive: tuple[tuple[str, ...], ...] = ()
     alternatives: tuple[tuple[str, ...], ...] = ()
+    companions: tuple[tuple[str, ...], ...] = ()
     content: str = ""
     draw: Draw | None = None
     file_of: FileOf | None = None
@@ -256,6 +260,10 @@ class AttributeDataset:
             labels=self.labels[:, [self.attributes.index(name) for name in names]],
             exclusive=_left(self.exclusive, names),
             alternatives=_left([g for g in self.alternatives if g[0] in names], names),
+            companions=_left(
+                [g for g in self.companions if g[0] in names],
+                [*names, *(f"{n}={v}" for n in names for v in (0, 1))],
+            ),
         )
 
     def prevalence(self) -> npt.NDArray[np.float64]:

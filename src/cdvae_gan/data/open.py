@@ -142,6 +142,7 @@ def open_source(
         identities=source.identities,
         exclusive=source.exclusive,
         alternatives=source.alternatives,
+        companions=source.companions,
         content=cached.content,
         draw=source.draw,
         file_of=source.file_of,

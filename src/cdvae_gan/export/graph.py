@@ -65,6 +65,8 @@ class CounterfactualGraph(nn.Module):
 
     yields: Tensor
     replaces: Tensor
+    takes: Tensor
+    brings: Tensor
 
     def __init__(self, model: CDVAEGAN) -> None:
         super().__init__()
@@ -77,7 +79,7 @@ class CounterfactualGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Inputs and outputs are those of `INPUTS` and `OUTPUTS`, in their order."""
         found = abduct(self.model, image, labels, do)
-        known = Rules(self.yields, self.replaces)
+        known = Rules(self.yields, self.replaces, self.takes, self.brings)
         a = act_by_code(found.a, found.probabilities, do, known, strength[:, None])
         drawn, mask = predict(self.model, image, found, a, detail[:, None, None, None])
         after = self.model.encoder(drawn).a_logits.sigmoid()

@@ -95,6 +95,8 @@ class _Encoder(nn.Module):
 class _Decoder(nn.Module):
     yields: Tensor
     replaces: Tensor
+    takes: Tensor
+    brings: Tensor
     reach: Tensor
 
     def __init__(self, model: CDVAEGAN) -> None:
@@ -117,7 +119,8 @@ class _Decoder(nn.Module):
         u: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         factual = Drawing(*drawing.split(self.decoder.channels_out, dim=1))
-        asked = act_by_code(a, before, do, Rules(self.yields, self.replaces), strength[:, None])
+        known = Rules(self.yields, self.replaces, self.takes, self.brings)
+        asked = act_by_code(a, before, do, known, strength[:, None])
         drawn = self.decoder(z, reached(a, asked, self.reach), u)
         found = Abduction(z, u, a, a, factual)
         moved, mask = move(image, found, asked, drawn, detail[:, None, None, None])

@@ -292,6 +292,7 @@ def _model_config(data: AttributeDataset, config: TrainConfig, labels: torch.Ten
         prior=tuple(round(float(p), 5) for p in prior),
         exclusive=data.exclusive,
         alternatives=data.alternatives,
+        companions=data.companions,
         detail=config.detail,
         scale=config.scale,
     )
