@@ -546,6 +546,35 @@ def test_pictures_in_memory_are_audited(model: Path) -> None:
     assert result.counterfactual["Hat"][:, 0] == pytest.approx(after, abs=1e-3)
 
 
+def test_what_an_edit_changes_by_rule_is_listed() -> None:
+    config = ModelConfig(
+        ("Smiling", "Hat", "Cap"),
+        32,
+        width=8,
+        z_dim=8,
+        exclusive=(("Hat", "Cap"),),
+        alternatives=(("Cap", "Hat"),),
+        companions=(("Smiling", "Hat=0", "Cap=1"),),
+    )
+    x = torch.rand(20, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    result = audit(
+        lambda y: y.mean((1, 2, 3)),
+        x,
+        model=CDVAEGAN(config).eval(),
+        interventions=["Smiling", "Cap"],
+        judges=[],
+        task="regression",
+        resamples=50,
+    )
+    assert result.notes[-4:] == (
+        "Where Smiling is taken off, Hat goes off.",
+        "Where Smiling is taken off, Cap goes on.",
+        "Where Cap is put on, Hat goes off.",
+        "Where Cap is taken off, Hat is put on.",
+    )
+    assert "Where Smiling is taken off, Hat goes off." in result.markdown()
+
+
 def test_a_classifier_that_fails_on_later_images_is_refused(model: Path) -> None:
     x, said = torch.zeros(8, 3, 32, 32), iter([1.0])
     with pytest.raises(InputError, match="returns numbers that are not finite") as caught:

@@ -35,6 +35,7 @@ __all__ = [
     "companion",
     "companions_of",
     "consequences",
+    "entailed",
     "excluded_by",
     "kappa",
     "label_table",
@@ -206,6 +207,25 @@ def companion(text: str) -> tuple[str, int]:
     if not name or value not in ("0", "1"):
         raise InputError(f"a companion is written Name=0 or Name=1, not {text!r}")
     return name, int(value)
+
+
+def entailed(name: str, of: Ruled) -> list[str]:
+    """What an intervention on an attribute entails besides, a sentence each."""
+    found = []
+    if gone := excluded_by(name, of):
+        found.append(f"Where {name} is put on, {', '.join(gone)} {_goes(gone)} off.")
+    if instead := alternatives_to(name, of):
+        which = instead[0] if len(instead) == 1 else f"the likeliest of {', '.join(instead)}"
+        found.append(f"Where {name} is taken off, {which} is put on.")
+    for value, words in ((0, "off"), (1, "on")):
+        along = [n for n, v in companions_of(name, of).items() if v == value]
+        if along:
+            found.append(f"Where {name} is taken off, {', '.join(along)} {_goes(along)} {words}.")
+    return found
+
+
+def _goes(names: Sequence[str]) -> str:
+    return "goes" if len(names) == 1 else "go"
 
 
 def rules(of: Ruled) -> Rules[NDArray[Any]]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cdvae_gan import __version__
+from cdvae_gan.action import entailed
 from cdvae_gan.auditing.effects import interventions as effects_of
 from cdvae_gan.auditing.measure import Plan, measure
 from cdvae_gan.auditing.placebo import as_seen
@@ -22,7 +23,7 @@ from cdvae_gan.data.open import open_images
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.bootstrap import RESAMPLES
 from cdvae_gan.evaluation.classifiers import Classifier, ClassifierLike, load_classifier
-from cdvae_gan.evaluation.edits import Editor, ModelLike, editor_on
+from cdvae_gan.evaluation.edits import Editor, ModelEditor, ModelLike, editor_on
 from cdvae_gan.evaluation.foreign import Task
 from cdvae_gan.evaluation.judges import Judge, load_judge, standard_judges
 from cdvae_gan.evaluation.splits import chosen_part
@@ -160,7 +161,7 @@ def audit(
         interventions=effects_of(
             measured, plan.groups, draw, shown=shown, resamples=resamples, seed=seed
         ),
-        notes=_notes(tested, data),
+        notes=(*_notes(tested, data), *_entailed(editor, asked)),
         files=data.files,
         factual=measured.factual,
         counterfactual={name: e.scores[1.0] for name, e in measured.edited.items()},
@@ -257,6 +258,13 @@ def _notes(tested: Classifier, data: AttributeDataset) -> tuple[str, ...]:
             f"{data.image_size} and were enlarged, so it may read them otherwise than sharp photos."
         )
     return tuple(notes)
+
+
+def _entailed(editor: Editor, asked: Sequence[str]) -> list[str]:
+    """What changes with the attributes that are intervened on."""
+    if not isinstance(editor, ModelEditor):
+        return []
+    return [said for name in asked for said in entailed(name, editor.model.config)]
 
 
 def _name(model: ModelLike) -> str:
