@@ -264,8 +264,8 @@ function showReadings(asked, after) {
     input.setAttribute("aria-valuetext", `${percent(asked[k])}, the model reads ${b} before and ${a} after`);
   });
   const said = [];
-  if (gone.length) said.push(`Given way, since it excludes what was asked: ${gone.join(", ")}.`);
-  if (come.length) said.push(`In the place of what is gone: ${come.join(", ")}.`);
+  if (gone.length) said.push(`Goes along: ${gone.join(", ")}.`);
+  if (come.length) said.push(`Comes along: ${come.join(", ")}.`);
   $("said").textContent = said.join(" ");
 }
 
