@@ -276,6 +276,7 @@ def test_the_labels_of_what_goes_along_are_changed(tmp_path: Path) -> None:
     made = [r for r in rows_of(tmp_path / "new") if r["counterfactual_do"] == "Top=0"]
     assert made
     assert {row["Left"] for row in made} == {"0"}
+    assert cdvae_gan.open_dataset(tmp_path / "new", size=32).companions == (("Top", "Left=0"),)
 
 
 # -- broken runs ----------------------------------------------------------------------------------

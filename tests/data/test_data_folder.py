@@ -284,3 +284,56 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     with pytest.raises(InputError, match=r"no images in .*photos"):
         open_dataset(tmp_path / "photos", size=16)
+
+
+RULES = {
+    "exclusive": [["Black", "Blond"]],
+    "alternatives": [["Black", "Blond"]],
+    "companions": [["Smile", "Open=0"]],
+}
+
+
+class TestRules:
+    """``rules.json`` says how the attributes of a table depend on one another."""
+
+    def written(self, tmp_path: Path, rules: object) -> Path:
+        root = tmp_path / "photos"
+        picture(root / "a.png", 0)
+        picture(root / "b.png", 1)
+        table = "file_name,Black,Blond,Smile,Open\na.png,1,0,1,1\nb.png,0,1,0,0\n"
+        (root / "metadata.csv").write_text(table)
+        text = rules if isinstance(rules, str) else json.dumps(rules)
+        (root / "rules.json").write_text(text)
+        return root
+
+    def test_are_the_data_sets(self, tmp_path: Path) -> None:
+        dataset = open_dataset(self.written(tmp_path, RULES), size=16)
+        assert dataset.exclusive == (("Black", "Blond"),)
+        assert dataset.alternatives == (("Black", "Blond"),)
+        assert dataset.companions == (("Smile", "Open=0"),)
+
+    def test_of_attributes_that_are_left_out_do_not_hold(self, tmp_path: Path) -> None:
+        root = self.written(tmp_path, RULES)
+        dataset = open_dataset(root, size=16, attributes=["Blond", "Smile", "Open"])
+        assert dataset.exclusive == dataset.alternatives == ()
+        assert dataset.companions == (("Smile", "Open=0"),)
+
+    @pytest.mark.parametrize(
+        ("rules", "message"),
+        [
+            ("{", r"cannot read .*rules\.json"),
+            ([], "expected an object of exclusive, alternatives, companions"),
+            ({"excludes": []}, "expected an object of exclusive"),
+            ({"exclusive": ["Black"]}, "exclusive is a list of lists of two names or more"),
+            ({"exclusive": [["Black"]]}, "exclusive is a list of lists of two names or more"),
+            ({"exclusive": [["Black", "Blnd"]]}, "no attribute 'Blnd': did you mean 'Blond'"),
+            ({"companions": [["Smile", "Open"]]}, "written Name=0 or Name=1, not 'Open'"),
+            ({"companions": [["Smile", "Opn=0"]]}, "no attribute 'Opn'"),
+        ],
+    )
+    def test_that_are_none_are_refused_in_one_line(
+        self, tmp_path: Path, rules: object, message: str
+    ) -> None:
+        with pytest.raises(InputError, match=message) as caught:
+            open_dataset(self.written(tmp_path, rules), size=16)
+        assert "\n" not in str(caught.value)

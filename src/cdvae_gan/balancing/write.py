@@ -4,6 +4,7 @@
     NEW/train/originals/…          the images of the source, linked or copied
     NEW/train/counterfactuals/…    PNG at the model's resolution
     NEW/validation/…, NEW/test/…   likewise, without counterfactuals
+    NEW/rules.json                 how attributes depend on one another, where that is known
     NEW/augment.json               what was asked, and what became of it
     NEW/journal.jsonl              what was made and refused, chunk by chunk
 
@@ -37,6 +38,7 @@ from cdvae_gan.balancing.plan import Cell, Edit, Plan, make_plan
 from cdvae_gan.data.dataset import SPLITS, UNKNOWN, AttributeDataset
 from cdvae_gan.data.folder import FILE_COLUMN, PROVENANCE
 from cdvae_gan.data.open import open_dataset
+from cdvae_gan.data.rules import write_rules
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.edits import Editor, ModelEditor, ModelLike, editor_on
 from cdvae_gan.evaluation.judges import Judge, load_judge
@@ -404,6 +406,7 @@ def _write_tables(work: _Work, originals: Originals) -> None:
             if split == "train":
                 writer.writerows(_made_rows(work))
         partial.replace(folder / _TABLE)
+    write_rules(work.folder, data)
 
 
 def _made_rows(work: _Work) -> Iterator[list[str]]:

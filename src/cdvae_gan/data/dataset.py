@@ -7,7 +7,7 @@ avatars) knows before anything has been decoded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from cdvae_gan.data.cache import Read, digest
+from cdvae_gan.data.rules import Declared
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import to_float
 
@@ -258,12 +259,7 @@ class AttributeDataset:
             self,
             attributes=names,
             labels=self.labels[:, [self.attributes.index(name) for name in names]],
-            exclusive=_left(self.exclusive, names),
-            alternatives=_left([g for g in self.alternatives if g[0] in names], names),
-            companions=_left(
-                [g for g in self.companions if g[0] in names],
-                [*names, *(f"{n}={v}" for n in names for v in (0, 1))],
-            ),
+            **Declared(self.exclusive, self.alternatives, self.companions).left(names)._asdict(),
         )
 
     def prevalence(self) -> npt.NDArray[np.float64]:
@@ -271,11 +267,6 @@ class AttributeDataset:
         known = (self.labels != UNKNOWN).sum(0)
         positive = (self.labels == 1).sum(0)
         return np.where(known > 0, positive / np.maximum(known, 1), np.nan)
-
-
-def _left(groups: Iterable[Sequence[str]], names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    left = (tuple(n for n in group if n in names) for group in groups)
-    return tuple(group for group in left if len(group) > 1)
 
 
 def split_by_name(files: Sequence[str], validation: float = 0.1) -> npt.NDArray[np.str_]:

@@ -5,7 +5,8 @@ a column ``file_name`` (relative to the table) and one column an attribute; or c
 ``smiling/`` and ``not_smiling/`` are one attribute, ``cat/`` and ``dog/`` two of which one always
 holds. A first folder ``train``, ``validation`` (``val``, ``valid``) or ``test`` gives the split;
 without, a tenth is held out by a hash of the file's name. An image that no table names has unknown
-attributes.
+attributes. ``rules.json`` beside the tables may say how attributes depend on one another, see
+:mod:`cdvae_gan.data.rules`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from cdvae_gan.data.cache import digest
 from cdvae_gan.data.dataset import UNKNOWN, Source
+from cdvae_gan.data.rules import Declared, read_rules
 from cdvae_gan.data.values import SPLIT_NAMES, binary_column, denies, in_turn, with_validation
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import IMAGE_SUFFIXES, read_image, square
@@ -52,13 +54,14 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
         table = _read_tables(root, tables)
         files = tuple(sorted({*images, *table.rows}))
         names, labels = _columns(table, files, attributes)
-        exclusive: tuple[tuple[str, ...], ...] = ()
+        rules = read_rules(root, _known(table)).left(names)
         given = [_row_split(root, table.rows.get(file), file) for file in files]
     else:
         files = tuple(sorted(images))
         if not files:
             raise _no_images(root)
         names, labels, exclusive = _classes(root, files)
+        rules = Declared(exclusive, in_turn(exclusive))
         given = [_path_split(file) for file in files]
     return Source(
         name=root.resolve().name,
@@ -69,8 +72,7 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
         content=_content(root, files),
         read=_Files(root, files).read,
         file_of=_Files(root, files).file_of,
-        exclusive=exclusive,
-        alternatives=in_turn(exclusive),
+        **rules._asdict(),
     )
 
 
@@ -242,11 +244,7 @@ def _read_parquet(path: Path) -> list[tuple[int, dict[str, Any]]]:
 def _columns(
     table: _Table, files: tuple[str, ...], attributes: Sequence[str] | None
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int8]]:
-    known = [
-        name
-        for name in table.columns
-        if name not in _NOT_ATTRIBUTES and not name.startswith(PROVENANCE)
-    ]
+    known = _known(table)
     chosen: dict[str, npt.NDArray[np.int8]] = {}
     for name in known if attributes is None else attributes:
         if name not in known:
@@ -261,6 +259,15 @@ def _columns(
         some = next(iter(table.where.values()), "the metadata").partition(", line")[0]
         raise InputError(f"no binary attributes in {some}: columns are {', '.join(table.columns)}")
     return tuple(chosen), np.stack(list(chosen.values()), axis=1)
+
+
+def _known(table: _Table) -> list[str]:
+    """The columns that may be attributes."""
+    return [
+        name
+        for name in table.columns
+        if name not in _NOT_ATTRIBUTES and not name.startswith(PROVENANCE)
+    ]
 
 
 @dataclass(frozen=True)
