@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
-from cdvae_gan.action import FLIP, LEAVE, present
+from cdvae_gan.action import FLIP, LEAVE, present, relabelled, related
 from cdvae_gan.counterfactual import abduct, act, parse_do, predict, transport
 from cdvae_gan.images import to_float
 from cdvae_gan.networks.decoder import Drawing
@@ -237,6 +237,57 @@ def test_what_an_intervention_says_of_companions_stands() -> None:
     a = torch.tensor([[1.0, 0, 1, 1, 1]])
     assert act(a, {"Smile": 0, "Open": 1}, CAUSES).a[0].tolist() == [1, 0, 1, 0, 1]
     assert act(a, {"Male": 0, "No_Beard": 0}, CAUSES).a[0].tolist() == [0, 0, 0, 1, 1]
+    for start in (a, torch.tensor([[1.0, 0, 0, 1, 1]])):
+        told = act(start, {"Male": 0, "Mustache": 1}, CAUSES)
+        assert told.a[0].tolist() == [0, 0, 1, 1, 1], "what it excludes does not come"
+
+
+def test_a_companion_that_goes_in_part_still_gives_way_as_a_whole() -> None:
+    a = torch.tensor([[1.0, 0, 1, 1, 1]])
+    assert act(a, {"Male": 0.5, "No_Beard": 1}, CAUSES).a[0].tolist() == [0.5, 1, 0, 1, 1]
+
+
+RULED = ModelConfig(
+    ("Male", "No_Beard", "Goatee", "Bald", "Black", "Blond", "Hat"),
+    exclusive=(("No_Beard", "Goatee"), ("Bald", "Black", "Blond"), ("Black", "Hat")),
+    alternatives=(("Bald", "Black", "Blond"), ("Black", "Blond")),
+    companions=(("Male", "No_Beard=1", "Bald=0"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("labels", "name", "value", "expected"),
+    [
+        ([0, 0, 0, 0, 0, 0, 1], "Black", 1, [0, 0, 0, 0, 1, 0, 0]),
+        ([1, 0, 1, 0, 0, 1, 0], "Male", 0, [0, 1, 0, 0, 0, 1, 0]),
+        ([1, 0, 1, 1, 0, 0, 1], "Male", 0, [0, 1, 0, 0, -1, -1, -1]),
+        ([1, -1, -1, 0, 0, 0, 0], "Male", 0, [0, -1, -1, 0, 0, 0, 0]),
+        ([0, 1, 0, 0, 1, 0, 0], "Black", 0, [0, 1, 0, 0, 0, -1, 0]),
+        ([0, 1, 0, 0, 1, 1, 0], "Black", 0, [0, 1, 0, 0, 0, 1, 0]),
+        ([0, 1, 0, 0, 0, 1, 0], "Male", 1, [1, 1, 0, 0, 0, 1, 0]),
+    ],
+)
+def test_labels_follow_what_is_drawn(
+    labels: list[int], name: str, value: int, expected: list[int]
+) -> None:
+    found = relabelled(np.array(labels, np.int8), RULED.attributes, name, value, RULED)
+    assert found.tolist() == expected
+    if -1 in labels:
+        return
+    drawn = act(torch.tensor([labels]).float(), {name: value}, RULED).a[0].long()
+    known = torch.from_numpy(found) >= 0
+    assert torch.equal(torch.from_numpy(found).long()[known], drawn[known])
+
+
+def test_rules_of_other_attributes_are_passed_over() -> None:
+    names = ("Bald", "Male")
+    assert relabelled(np.array([1, 1], np.int8), names, "Male", 0, RULED).tolist() == [0, 0]
+
+
+def test_what_a_rule_ties_together_is_related() -> None:
+    assert related("No_Beard", RULED) == {"Goatee", "Male"}
+    assert related("Black", RULED) == {"Bald", "Blond", "Hat"}
+    assert related("Male", RULED) == {"No_Beard", "Bald"}
 
 
 def test_a_counterfactual_is_drawn_as_far_as_the_model_reaches(x: torch.Tensor) -> None:

@@ -2,8 +2,9 @@
 
     code of attribute k    s in [0, 1]: a_k becomes s      LEAVE: stays      FLIP: becomes 1 − a_k
 
-What is switched on switches off what excludes it. What is switched off takes along what it alone
-has caused, and in its place, where there are alternatives to it, comes the likeliest of them.
+What is switched on switches off what excludes it. What the intervention itself switches off takes
+along its companions; where there are alternatives to what is switched off, the likeliest of them
+comes in its place. It goes no further: what gives way takes nothing along.
 
 Nothing here needs torch: what reads an exported model shares it with the model itself.
 """
@@ -30,6 +31,7 @@ __all__ = [
     "Rules",
     "Values",
     "alternatives_to",
+    "check_rules",
     "checked",
     "codes",
     "companion",
@@ -41,6 +43,8 @@ __all__ = [
     "label_table",
     "parse_do",
     "present",
+    "relabelled",
+    "related",
     "rules",
     "sentences",
 ]
@@ -207,6 +211,71 @@ def companion(text: str) -> tuple[str, int]:
     if not name or value not in ("0", "1"):
         raise InputError(f"a companion is written Name=0 or Name=1, not {text!r}")
     return name, int(value)
+
+
+def relabelled(
+    labels: NDArray[np.int8], attributes: Sequence[str], name: str, value: int, of: Ruled
+) -> NDArray[np.int8]:
+    """The labels of one image once an attribute has been set and what follows has followed.
+
+    Args:
+        labels: ``(K,)`` in {0, 1, −1}; what is unknown stays so.
+        attributes: Their names; rules of others are passed over.
+        name: The attribute that was set, one of them.
+        value: To what.
+        of: Whose rules. Which of several alternatives comes is not known here: −1.
+    """
+    result = labels.copy()
+    result[attributes.index(name)] = value
+
+    def become(others: Iterable[str], was: int, now: int) -> list[str]:
+        found = [o for o in others if o in attributes and result[attributes.index(o)] == was]
+        for other in found:
+            result[attributes.index(other)] = now
+        return found
+
+    if value == 1:
+        become(excluded_by(name, of), 1, 0)
+        return result
+    companions = companions_of(name, of)
+    fell = become([n for n, v in companions.items() if v == 0], 1, 0)
+    for other in become([n for n, v in companions.items() if v == 1], 0, 1):
+        become(excluded_by(other, of), 1, 0)
+    for other in (name, *fell):
+        instead = [n for n in alternatives_to(other, of) if n in attributes and n not in companions]
+        if not any(result[attributes.index(n)] == 1 for n in instead):
+            for unsure in become([n for n in instead if n != name], 0, -1):
+                become(excluded_by(unsure, of), 1, -1)
+    return result
+
+
+def related(name: str, of: Ruled) -> set[str]:
+    """The attributes that a rule ties to this one, in whichever direction."""
+    names = {o for o in of.attributes if o != name}
+    tied = {*excluded_by(name, of), *alternatives_to(name, of), *companions_of(name, of)}
+    return tied | {o for o in names if name in (*alternatives_to(o, of), *companions_of(o, of))}
+
+
+def check_rules(of: Ruled) -> None:
+    """Make sure that rules say something that can be done.
+
+    Raises:
+        InputError: A group of one, a name that is unknown or comes twice, or another form.
+    """
+    along = [(*g[:1], *(companion(o)[0] for o in g[1:])) for g in of.companions]
+    for kind, groups in (
+        ("exclusive", of.exclusive),
+        ("alternatives", of.alternatives),
+        ("companions", along),
+    ):
+        for group in groups:
+            if len(group) < 2:
+                raise InputError(f"a group of {kind} names two attributes at least")
+            for one in group:
+                if one not in of.attributes:
+                    raise unknown_name("attribute", one, of.attributes)
+                if group.count(one) > 1:
+                    raise InputError(f"a group of {kind} names {one} twice")
 
 
 def entailed(name: str, of: Ruled) -> list[str]:

@@ -7,8 +7,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from cdvae_gan.action import companion
-from cdvae_gan.errors import InputError, unknown_name
+from cdvae_gan.action import check_rules
+from cdvae_gan.errors import InputError
 
 __all__ = ["ModelConfig"]
 
@@ -86,15 +86,7 @@ class ModelConfig:
             raise InputError(f"{len(self.reach)} reaches for {len(self.attributes)} attributes")
         if not all(0 < r < math.inf for pair in self.reach for r in pair):
             raise InputError("a reach must be positive")
-        along = tuple((n, *(companion(o)[0] for o in others)) for n, *others in self.companions)
-        groups = (*self.exclusive, *self.alternatives, *along)
-        if any(len(group) < 2 for group in groups):
-            raise InputError(
-                "a group of attributes, exclusive, alternatives or companions, has two at least"
-            )
-        for name in (n for group in groups for n in group):
-            if name not in self.attributes:
-                raise unknown_name("attribute", name, self.attributes)
+        check_rules(self)
 
     def to_json(self) -> str:
         """As text; :meth:`from_json` reads it back."""

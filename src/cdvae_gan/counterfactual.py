@@ -239,12 +239,15 @@ def act_by_code(
     target = torch.where(told, torch.where(code > 1, 1 - a, code), a)
     falling = (a - target).clamp(min=0)[:, None]
     gone, come = ((table * falling).amax(dim=2) for table in (known.takes, known.brings))
-    target = torch.where(told, target, torch.maximum(target * (1 - gone), come))
+    # What is asked for stays, so nothing comes that it excludes.
+    barred = (known.yields * torch.where(told, target, 0)[:, None]).amax(dim=2) > 0
+    target = torch.where(told, target, torch.where(barred, target, torch.maximum(target, come)))
+    target = torch.where(told, target, target * (1 - gone))
     target = torch.maximum(target, _replacing(a, target, probabilities, told, known))
     rising = torch.where(target > a, target, 0)
-    giving_way = (known.yields * rising[:, None]).amax(dim=2)
-    moved = told | (rising > 0) | (gone > 0)
-    return torch.where(moved, a + strength * (target - a), a * (1 - strength * giving_way))
+    less = torch.maximum(gone, (known.yields * rising[:, None]).amax(dim=2))
+    moved = told | (rising > 0)
+    return torch.where(moved, a + strength * (target - a), a * (1 - strength * less))
 
 
 def _replacing(

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from cdvae_gan.action import alternatives_to, companions_of, excluded_by
+from cdvae_gan.action import relabelled
 from cdvae_gan.balancing.filter import Filter
-from cdvae_gan.data.dataset import UNKNOWN, AttributeDataset
+from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.edits import ModelEditor
 from cdvae_gan.evaluation.judges import Judge, load_judge
@@ -73,12 +73,6 @@ class CounterfactualAugment:
         if not 0 < strength <= 1:
             raise InputError(f"strength must lie in (0, 1], not {strength}")
         self._given, self._chances = _chances(probability, given, self.attributes)
-        excluded = excluded_by(flip, self.model.config)
-        self._excluded = [k for k, name in enumerate(self.attributes) if name in excluded]
-        instead = alternatives_to(flip, self.model.config)
-        along = companions_of(flip, self.model.config)
-        self._companions = [(k, along[n]) for k, n in enumerate(self.attributes) if n in along]
-        self._alternatives = [k for k, name in enumerate(self.attributes) if name in instead]
         loaded = [j if isinstance(j, Judge) else load_judge(j) for j in judges]
         self._keep = Filter.of(loaded, (flip,), (flip,))
         self._seed = seed
@@ -159,16 +153,10 @@ class CounterfactualAugment:
         rows, edited, target = (v[torch.tensor(kept)] for v in (rows, edited, target))
         images, labels = images.clone(), labels.clone()
         images[rows] = edited.to(images.dtype)
-        labels[rows, k] = target.to(labels.dtype)
-        for other in self._excluded:
-            off = rows[(target == 1) & (labels[rows, other] == 1)]
-            labels[off, other] = 0
-        for other, value in self._companions:
-            moved = rows[(target == 0) & (labels[rows, other] == 1 - value)]
-            labels[moved, other] = value
-        for other in self._alternatives:  # one of them takes the place of what is taken off
-            unsure = rows[(target == 0) & (labels[rows, other] == 0)]
-            labels[unsure, other] = UNKNOWN
+        for row, value in zip(rows.tolist(), target.tolist(), strict=True):
+            known = labels[row].cpu().numpy().astype(np.int8)
+            after = relabelled(known, self.attributes, self.flip, value, self.model.config)
+            labels[row] = torch.from_numpy(after).to(labels)
         return images, labels
 
     def _chance(self, labels: Tensor) -> Tensor:

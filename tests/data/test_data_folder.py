@@ -324,10 +324,11 @@ class TestRules:
             ("{", r"cannot read .*rules\.json"),
             ([], "expected an object of exclusive, alternatives, companions"),
             ({"excludes": []}, "expected an object of exclusive"),
-            ({"exclusive": ["Black"]}, "exclusive is a list of lists of two names or more"),
-            ({"exclusive": [["Black"]]}, "exclusive is a list of lists of two names or more"),
+            ({"exclusive": ["Black"]}, "exclusive is a list of lists of names"),
+            ({"exclusive": [["Black"]]}, "rules.json: a group of exclusive names two attributes"),
+            ({"exclusive": [["Black", "Black"]]}, "a group of exclusive names Black twice"),
             ({"exclusive": [["Black", "Blnd"]]}, "no attribute 'Blnd': did you mean 'Blond'"),
-            ({"companions": [["Smile", "Open"]]}, "written Name=0 or Name=1, not 'Open'"),
+            ({"companions": [["Smile", "Open"]]}, "rules.json: .*Name=0 or Name=1, not 'Open'"),
             ({"companions": [["Smile", "Opn=0"]]}, "no attribute 'Opn'"),
         ],
     )
@@ -337,3 +338,22 @@ class TestRules:
         with pytest.raises(InputError, match=message) as caught:
             open_dataset(self.written(tmp_path, rules), size=16)
         assert "\n" not in str(caught.value)
+
+    def test_lie_in_the_folder_itself(self, tmp_path: Path) -> None:
+        root = self.written(tmp_path, RULES)
+        (root / "train").mkdir()
+        (root / "rules.json").rename(root / "train" / "rules.json")
+        with pytest.raises(InputError, match="not read there: put it in"):
+            open_dataset(root, size=16)
+
+    def test_add_to_those_of_classes(self, tmp_path: Path) -> None:
+        root = tmp_path / "photos"
+        for i, name in enumerate(["cat", "dog", "bird"]):
+            picture(root / name / f"{i}.png", i)
+        (root / "rules.json").write_text(json.dumps({"companions": [["cat", "dog=1"]]}))
+        dataset = open_dataset(root, size=16)
+        assert dataset.exclusive == (("bird", "cat", "dog"),)
+        assert dataset.companions == (("cat", "dog=1"),)
+        some = open_dataset(root, size=16, attributes=["cat", "dog"])
+        assert some.exclusive == (("cat", "dog"),)
+        assert some.alternatives == (), "what is no cat may be a bird"

@@ -78,6 +78,25 @@ class TestClassLabelsOfMoreNames:
         assert dataset.labels.tolist() == [[0, 0], [1, 1], [0, 1], [-1, 0]]
         assert dataset.exclusive == ()
 
+    def test_of_which_some_are_left_out_do_not_take_turns(self, tmp_path: Path) -> None:
+        dataset = open_dataset(self.hair(tmp_path), size=16, attributes=["blond", "black"])
+        assert dataset.exclusive == (("blond", "black"),)
+        assert dataset.alternatives == ()
+
+    def test_are_not_columns_of_the_same_name(self, tmp_path: Path) -> None:
+        root = self.hair(tmp_path, black=[0, 1, 1, 0], blond=[1, 1, 0, 0])
+        dataset = open_dataset(root, size=16)
+        assert dataset.labels.tolist() == [[0, 1], [1, 1], [1, 0], [0, 0]]
+        assert dataset.exclusive == dataset.alternatives == ()
+
+    def test_may_be_called_as_their_column(self, tmp_path: Path) -> None:
+        data = made(tmp_path, label=[0, 1, 2, 0], cat=list("abcd"))
+        data = data.cast_column("label", datasets.ClassLabel(names=["label", "cat", "dog"]))
+        root = saved(data, tmp_path)
+        assert open_dataset(root, size=16).attributes == ("label", "cat", "dog")
+        dataset = open_dataset(root, size=16, attributes=["label"])
+        assert dataset.labels[:, 0].tolist() == [1, 0, 0, 1]
+
     def test_of_the_same_name_are_told_apart_by_the_user(self, tmp_path: Path) -> None:
         data = made(tmp_path, hair=[0, 1, 2, 0], brows=[0, 1, 2, 0])
         for column in ("hair", "brows"):

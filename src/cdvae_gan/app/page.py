@@ -19,10 +19,8 @@ from cdvae_gan.app.session import (
     command,
     edited,
     flips,
-    follows,
     opened,
     positions,
-    rivals,
     shown,
     with_value,
 )
@@ -273,9 +271,12 @@ def _edit_tab(
         attribute: str, value: float, wanted: dict[str, float], read: list[float]
     ) -> tuple[Any, ...]:
         now = with_value(wanted, attribute, value, model)
-        others = rivals(attribute, model) + follows(attribute, model)
-        at = zip(model.attributes, positions(now, read, model), strict=True)
-        return now, *(gr.update(value=p) if name in others else gr.skip() for name, p in at)
+        before, after = (positions(d, read, model) for d in (wanted, now))
+        moved = [
+            gr.update(value=new) if new != old and name != attribute else gr.skip()
+            for name, old, new in zip(model.attributes, before, after, strict=True)
+        ]
+        return now, *moved
 
     def then_saved(shown: Any) -> None:
         """The file follows the picture: writing all pixels takes longer than showing few."""

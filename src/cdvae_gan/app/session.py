@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from PIL import Image
 
-from cdvae_gan.action import alternatives_to, checked, codes, companions_of, excluded_by, present
+from cdvae_gan.action import checked, codes, excluded_by, present
 from cdvae_gan.counterfactual import Do, act
 from cdvae_gan.editing import EditedPhoto, edit
 from cdvae_gan.errors import InputError
@@ -29,7 +29,6 @@ __all__ = [
     "command",
     "edited",
     "flips",
-    "follows",
     "opened",
     "positions",
     "rivals",
@@ -104,12 +103,6 @@ def with_value(do: Do, attribute: str, value: float, model: CDVAEGAN) -> Do:
 def rivals(attribute: str, model: CDVAEGAN) -> list[str]:
     """The attributes that exclude this one."""
     return excluded_by(attribute, model.config)
-
-
-def follows(attribute: str, model: CDVAEGAN) -> list[str]:
-    """The attributes that may become others when this one goes."""
-    config = model.config
-    return [*alternatives_to(attribute, config), *companions_of(attribute, config)]
 
 
 def positions(do: Do, read: Sequence[float], model: CDVAEGAN) -> list[float]:

@@ -17,12 +17,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from cdvae_gan.action import excluded_by
+from cdvae_gan.action import Ruled, related
 from cdvae_gan.auditing.placebo import as_seen, energy, noise_like, scaled_like
 from cdvae_gan.data.dataset import UNKNOWN, AttributeDataset
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.classifiers import Classifier, Reading
-from cdvae_gan.evaluation.edits import Editor
+from cdvae_gan.evaluation.edits import Editor, ModelEditor
 from cdvae_gan.evaluation.judges import Judge
 from cdvae_gan.evaluation.metrics import Deception, Preservation
 from cdvae_gan.evaluation.panel import Panel
@@ -157,9 +157,10 @@ def measure(
         _factual(measured, editor, rows)
         if progress:
             progress(len(rows))
+    ruled = editor.model.config if isinstance(editor, ModelEditor) else data
     for name in names:
         other = plan.unrelated if plan.unrelated != name else None
-        other = other or _unrelated(name, editable, measured)
+        other = other or _unrelated(name, editable, measured, ruled)
         measured.edited[name] = _empty(name, other, plan, measured)
     for rows in _batches(n, plan.batch_size):
         x = to_float(data.batch(rows).images).contiguous(memory_format=torch.channels_last)
@@ -367,9 +368,12 @@ def _trusted(judge: Judge, data: AttributeDataset) -> list[bool]:
     return list(believed.values())
 
 
-def _unrelated(name: str, editable: Sequence[str], measured: Measured) -> str | None:
-    """The attribute least correlated with the intervened one and with the classifier's scores."""
-    excluded = excluded_by(name, measured.data)
+def _unrelated(name: str, editable: Sequence[str], measured: Measured, ruled: Ruled) -> str | None:
+    """The attribute least correlated with the intervened one and with the classifier's scores.
+
+    None that a rule ties to it: its edit would be the other's.
+    """
+    excluded = related(name, ruled)
     of = _column(measured.values[name])
     best: tuple[float, str] | None = None
     for other in editable:

@@ -31,7 +31,7 @@ from PIL import Image
 from torch import Tensor
 
 from cdvae_gan import __version__
-from cdvae_gan.action import alternatives_to, companions_of, excluded_by
+from cdvae_gan.action import relabelled
 from cdvae_gan.balancing.filter import Filter
 from cdvae_gan.balancing.journal import Chunk, Journal, Made
 from cdvae_gan.balancing.plan import Cell, Edit, Plan, make_plan
@@ -414,7 +414,7 @@ def _made_rows(work: _Work) -> Iterator[list[str]]:
         for one in chunk.made:
             yield [
                 one.file.removeprefix("train/"),
-                *_words(_relabelled(work.train, one)),
+                *_words(_relabelled(work, one)),
                 work.train.files[one.row],
                 f"{one.attribute}={one.value}",
                 f"{float(work.strength)}",
@@ -422,23 +422,21 @@ def _made_rows(work: _Work) -> Iterator[list[str]]:
             ]
 
 
-def _relabelled(train: AttributeDataset, one: Made) -> npt.NDArray[np.int8]:
-    """The source's labels with the attribute set; what follows from that follows.
+def _relabelled(work: _Work, one: Made) -> npt.NDArray[np.int8]:
+    """The source's labels with the attribute set, and what follows from that.
 
-    Which alternative takes the place of one that is taken off, the model knows and we do not.
+    A model follows rules of its own. What other editors make of those of the data is not known.
     """
-    labels: npt.NDArray[np.int8] = train.labels[one.row].copy()
-    labels[train.attributes.index(one.attribute)] = one.value
-    if one.value == 1:
-        moved = dict.fromkeys(excluded_by(one.attribute, train), 0)
-    else:
-        moved = dict.fromkeys(alternatives_to(one.attribute, train), UNKNOWN)
-        moved |= companions_of(one.attribute, train)
-    for other, now in moved.items():
-        k = train.attributes.index(other)
-        was = 1 if now == 0 else 0
-        labels[k] = now if labels[k] == was else labels[k]
-    return labels
+    train, labels = work.train, work.train.labels[one.row]
+    if isinstance(work.editor, ModelEditor):
+        rules = work.editor.model.config
+        return relabelled(labels, train.attributes, one.attribute, one.value, rules)
+    result = relabelled(labels, train.attributes, one.attribute, one.value, train)
+    if one.value == 0:
+        k = train.attributes.index(one.attribute)
+        result = np.where(result == labels, labels, UNKNOWN).astype(np.int8)
+        result[k] = one.value
+    return result
 
 
 def _words(labels: npt.NDArray[np.int8]) -> list[str]:

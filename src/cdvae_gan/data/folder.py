@@ -5,7 +5,7 @@ a column ``file_name`` (relative to the table) and one column an attribute; or c
 ``smiling/`` and ``not_smiling/`` are one attribute, ``cat/`` and ``dog/`` two of which one always
 holds. A first folder ``train``, ``validation`` (``val``, ``valid``) or ``test`` gives the split;
 without, a tenth is held out by a hash of the file's name. An image that no table names has unknown
-attributes. ``rules.json`` beside the tables may say how attributes depend on one another, see
+attributes. ``rules.json`` in the folder may say how attributes depend on one another, see
 :mod:`cdvae_gan.data.rules`.
 """
 
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from cdvae_gan.data.cache import digest
 from cdvae_gan.data.dataset import UNKNOWN, Source
-from cdvae_gan.data.rules import Declared, read_rules
+from cdvae_gan.data.rules import RULES_FILE, Declared, read_rules
 from cdvae_gan.data.values import SPLIT_NAMES, binary_column, denies, in_turn, with_validation
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.images import IMAGE_SUFFIXES, read_image, square
@@ -61,7 +61,14 @@ def folder(root: Path, attributes: Sequence[str] | None = None) -> Source:
         if not files:
             raise _no_images(root)
         names, labels, exclusive = _classes(root, files)
-        rules = Declared(exclusive, in_turn(exclusive))
+        told = read_rules(root, names)
+        # A class that is not looked at may be what takes another's place.
+        whole = attributes is None or all(n in attributes for group in exclusive for n in group)
+        rules = Declared(
+            (*exclusive, *told.exclusive),
+            (*(in_turn(exclusive) if whole else ()), *told.alternatives),
+            told.companions,
+        )
         given = [_path_split(file) for file in files]
     return Source(
         name=root.resolve().name,
@@ -142,6 +149,8 @@ def _scan(root: Path) -> tuple[list[str], list[Path]]:
         found = [here / name for name in _TABLES if name in names]
         if len(found) > 1:
             raise InputError(f"{here} has {found[0].name} and {found[1].name}: keep one of them")
+        if here != root and RULES_FILE in names:
+            raise InputError(f"{here / RULES_FILE} is not read there: put it in {root}")
         tables += found
         images += [
             (here / name).relative_to(root).as_posix()

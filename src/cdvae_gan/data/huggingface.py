@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,8 @@ def from_hub(
 
     Args:
         name: ``owner/name``, or ``owner/name:configuration``.
-        attributes: Columns to read; by default every column that is binary.
+        attributes: Columns or classes to read; by default every column that is binary, else
+            every class.
         image_column: The column of images; by default the only one.
 
     Raises:
@@ -85,19 +86,18 @@ def _source(
     rows = [(key, row) for key, part in parts.items() for row in range(len(part))]
     files = tuple(f"{key or name}/{row:06d}" for key, row in rows)
     splits = [SPLIT_NAMES.get(key.lower()) for key, _ in rows]
-    names, labels = _labels(name, parts, features, image, attributes)
-    groups = (tuple(n for n in f.names if n in names) for f in _class_columns(features).values())
-    exclusive = tuple(group for group in groups if len(group) > 1)
+    chosen = _labels(name, parts, features, image, attributes)
+    exclusive, alternatives = _groups(features, chosen)
     return Source(
         name=name,
-        attributes=names,
-        labels=labels,
+        attributes=tuple(chosen),
+        labels=np.stack([column.labels for column in chosen.values()], axis=1),
         splits=with_validation(splits, files),
         files=files,
         content=digest((image, *((key, part._fingerprint) for key, part in parts.items()))),
         read=_Rows(tuple(_undecoded(part, image) for part in parts.values()), image, files).read,
         exclusive=exclusive,
-        alternatives=in_turn(exclusive),
+        alternatives=alternatives,
     )
 
 
@@ -139,20 +139,30 @@ def _image_column(name: str, features: Mapping[str, Any], wanted: str | None) ->
     return images[0]
 
 
+class _Column(NamedTuple):
+    labels: npt.NDArray[np.int8]
+    """``(N,)``"""
+    of: str | None
+    """The column with classes of which this is one"""
+
+
 def _labels(
     name: str,
     parts: Mapping[str, Any],
     features: Mapping[str, Any],
     image: str,
     attributes: Sequence[str] | None,
-) -> tuple[tuple[str, ...], npt.NDArray[np.int8]]:
+) -> dict[str, _Column]:
     columns = [column for column in features if column != image]
     classes = _class_columns(features)
-    chosen: dict[str, npt.NDArray[np.int8]] = {}
+    every = [n for f in classes.values() for n in f.names]
+    chosen: dict[str, _Column] = {}
     for column in columns if attributes is None else attributes:
-        if column not in columns:
-            chosen[column] = _one_class(name, parts, classes, column, columns)
+        if attributes is not None and column in every and column not in _plain(columns, classes):
+            chosen[column] = _one_class(name, parts, classes, column)
             continue
+        if column not in columns:
+            raise unknown_name("attribute", column, [*columns, *every])
         kind = type(features[column]).__name__
         if kind not in ("Value", "ClassLabel"):
             labels, problem = None, f"is of type {kind}"
@@ -163,17 +173,36 @@ def _labels(
             values = [v for part in parts.values() for v in _values(part, column)]
             labels, problem = _binary(name, column, features[column], values), "is not binary"
         if labels is not None:
-            chosen[column] = labels
+            chosen[column] = _Column(labels, None)
         elif attributes is not None:
             raise InputError(f"column {column!r} of {name} {problem}: an attribute is 0 or 1")
-    every = [n for f in classes.values() for n in f.names]
     if not chosen and 0 < len(every) <= _MOST_CLASSES:
-        return _labels(name, parts, features, image, every)
+        return {one: _one_class(name, parts, classes, one) for one in every}
     if not chosen and every:
         raise InputError(f"{name} has {len(every)} classes: name those that are to be attributes")
     if not chosen:
         raise InputError(f"no binary columns in {name}: it has {_listed(columns)}")
-    return tuple(chosen), np.stack(list(chosen.values()), axis=1)
+    return chosen
+
+
+def _plain(columns: Sequence[str], classes: Mapping[str, Any]) -> list[str]:
+    """The columns that are one attribute each, if any."""
+    return [column for column in columns if column not in classes]
+
+
+def _groups(
+    features: Mapping[str, Any], chosen: Mapping[str, _Column]
+) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
+    """Classes that exclude each other, and those of which one takes another's place."""
+    exclusive, complete = [], []
+    for column, feature in _class_columns(features).items():
+        group = tuple(n for n, found in chosen.items() if found.of == column)
+        if len(group) > 1:
+            exclusive.append(group)
+        # A class that is not looked at may be what takes another's place.
+        if set(group) == set(feature.names):
+            complete.append(group)
+    return tuple(exclusive), in_turn(complete)
 
 
 def _class_columns(features: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,26 +212,17 @@ def _class_columns(features: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _one_class(
-    name: str,
-    parts: Mapping[str, Any],
-    classes: Mapping[str, Any],
-    wanted: str,
-    columns: Sequence[str],
-) -> npt.NDArray[np.int8]:
+    name: str, parts: Mapping[str, Any], classes: Mapping[str, Any], wanted: str
+) -> _Column:
     """Whether each image is of a class."""
     having = [column for column, f in classes.items() if wanted in f.names]
-    if not having:
-        raise unknown_name(
-            "attribute", wanted, [*columns, *(n for f in classes.values() for n in f.names)]
-        )
     if len(having) > 1:
-        raise InputError(
-            f"{wanted!r} is a class of columns {_listed(having)} of {name}: rename one"
-        )
+        found = _listed(having)
+        raise InputError(f"{wanted!r} is a class of columns {found} of {name}: rename one")
     index = classes[having[0]].names.index(wanted)
     values = [v for part in parts.values() for v in _values(part, having[0])]
     labels = [UNKNOWN if v is None or v < 0 else int(v == index) for v in values]
-    return np.array(labels, dtype=np.int8)
+    return _Column(np.array(labels, dtype=np.int8), having[0])
 
 
 def _values(part: Any, column: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""``rules.json`` beside a table of attributes: how they depend on one another.
+"""``rules.json`` in a data set's folder: how its attributes depend on one another.
 
     {"exclusive": [["black", "blond"]],              at most one of them is 1
      "alternatives": [["black", "blond", "brown"]],  in the place of black comes blond or brown
@@ -15,8 +15,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cdvae_gan.action import Ruled, companion
-from cdvae_gan.errors import InputError, unknown_name
+from cdvae_gan.action import Ruled, check_rules
+from cdvae_gan.errors import InputError
 from cdvae_gan.files import write_whole
 
 __all__ = ["RULES_FILE", "Declared", "Groups", "read_rules", "write_rules"]
@@ -24,6 +24,13 @@ __all__ = ["RULES_FILE", "Declared", "Groups", "read_rules", "write_rules"]
 RULES_FILE = "rules.json"
 
 Groups = tuple[tuple[str, ...], ...]
+
+
+class _Known(NamedTuple):
+    attributes: tuple[str, ...]
+    exclusive: Groups
+    alternatives: Groups
+    companions: Groups
 
 
 class Declared(NamedTuple):
@@ -57,15 +64,16 @@ def read_rules(folder: Path, known: Sequence[str]) -> Declared:
     if not path.is_file():
         return Declared()
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot read {path}: {error}") from None
     if not isinstance(found, dict) or not set(found) <= set(Declared._fields):
         raise InputError(f"{path}: expected an object of {', '.join(Declared._fields)}")
     rules = Declared(**{name: _groups(path, name, value) for name, value in found.items()})
-    for one in _named(rules):
-        if one not in known:
-            raise InputError(f"{path}: {unknown_name('attribute', one, known)}")
+    try:
+        check_rules(_Known(tuple(known), *rules))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     return rules
 
 
@@ -80,17 +88,9 @@ def _groups(path: Path, name: str, value: Any) -> Groups:
     groups: list[Any] = value if isinstance(value, list) else [None]
     for group in groups:
         texts = isinstance(group, list) and all(isinstance(one, str) for one in group)
-        if not texts or len(group) < 2:
-            raise InputError(f"{path}: {name} is a list of lists of two names or more")
+        if not texts:
+            raise InputError(f"{path}: {name} is a list of lists of names")
     return tuple(tuple(group) for group in groups)
-
-
-def _named(rules: Declared) -> Iterable[str]:
-    for group in (*rules.exclusive, *rules.alternatives):
-        yield from group
-    for first, *others in rules.companions:
-        yield first
-        yield from (companion(other)[0] for other in others)
 
 
 def _left(groups: Iterable[Sequence[str]], names: Sequence[str]) -> Groups:
