@@ -256,24 +256,29 @@ def related(name: str, of: Ruled) -> set[str]:
     return tied | {o for o in names if name in (*alternatives_to(o, of), *companions_of(o, of))}
 
 
-def check_rules(of: Ruled) -> None:
+def check_rules(
+    attributes: Sequence[str],
+    exclusive: Sequence[Sequence[str]],
+    alternatives: Sequence[Sequence[str]],
+    companions: Sequence[Sequence[str]],
+) -> None:
     """Make sure that rules say something that can be done.
 
     Raises:
         InputError: A group of one, a name that is unknown or comes twice, or another form.
     """
-    along = [(*g[:1], *(companion(o)[0] for o in g[1:])) for g in of.companions]
+    along = [(*g[:1], *(companion(o)[0] for o in g[1:])) for g in companions]
     for kind, groups in (
-        ("exclusive", of.exclusive),
-        ("alternatives", of.alternatives),
+        ("exclusive", exclusive),
+        ("alternatives", alternatives),
         ("companions", along),
     ):
         for group in groups:
             if len(group) < 2:
                 raise InputError(f"a group of {kind} names two attributes at least")
             for one in group:
-                if one not in of.attributes:
-                    raise unknown_name("attribute", one, of.attributes)
+                if one not in attributes:
+                    raise unknown_name("attribute", one, attributes)
                 if group.count(one) > 1:
                     raise InputError(f"a group of {kind} names {one} twice")
 

@@ -86,7 +86,7 @@ class ModelConfig:
             raise InputError(f"{len(self.reach)} reaches for {len(self.attributes)} attributes")
         if not all(0 < r < math.inf for pair in self.reach for r in pair):
             raise InputError("a reach must be positive")
-        check_rules(self)
+        check_rules(self.attributes, self.exclusive, self.alternatives, self.companions)
 
     def to_json(self) -> str:
         """As text; :meth:`from_json` reads it back."""

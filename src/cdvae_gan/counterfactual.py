@@ -241,8 +241,7 @@ def act_by_code(
     gone, come = ((table * falling).amax(dim=2) for table in (known.takes, known.brings))
     # What is asked for stays, so nothing comes that it excludes.
     barred = (known.yields * torch.where(told, target, 0)[:, None]).amax(dim=2) > 0
-    target = torch.where(told, target, torch.where(barred, target, torch.maximum(target, come)))
-    target = torch.where(told, target, target * (1 - gone))
+    target = torch.where(told, target, torch.maximum(target, come * ~barred) * (1 - gone))
     target = torch.maximum(target, _replacing(a, target, probabilities, told, known))
     rising = torch.where(target > a, target, 0)
     less = torch.maximum(gone, (known.yields * rising[:, None]).amax(dim=2))

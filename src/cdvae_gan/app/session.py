@@ -31,7 +31,6 @@ __all__ = [
     "flips",
     "opened",
     "positions",
-    "rivals",
     "shown",
     "with_value",
 ]
@@ -96,13 +95,9 @@ def with_value(do: Do, attribute: str, value: float, model: CDVAEGAN) -> Do:
 
     Of attributes that exclude each other, the last that was put on stays.
     """
-    gone = [n for n in rivals(attribute, model) if value > 0 and do.get(n, 0) != 0]
+    rivals = excluded_by(attribute, model.config) if value > 0 else []
+    gone = [n for n in rivals if do.get(n, 0) != 0]
     return {**{n: v for n, v in do.items() if n not in gone}, attribute: value}
-
-
-def rivals(attribute: str, model: CDVAEGAN) -> list[str]:
-    """The attributes that exclude this one."""
-    return excluded_by(attribute, model.config)
 
 
 def positions(do: Do, read: Sequence[float], model: CDVAEGAN) -> list[float]:

@@ -158,7 +158,11 @@ def _labels(
     every = [n for f in classes.values() for n in f.names]
     chosen: dict[str, _Column] = {}
     for column in columns if attributes is None else attributes:
-        if attributes is not None and column in every and column not in _plain(columns, classes):
+        if (
+            attributes is not None
+            and column in every
+            and (column not in columns or column in classes)
+        ):
             chosen[column] = _one_class(name, parts, classes, column)
             continue
         if column not in columns:
@@ -183,11 +187,6 @@ def _labels(
     if not chosen:
         raise InputError(f"no binary columns in {name}: it has {_listed(columns)}")
     return chosen
-
-
-def _plain(columns: Sequence[str], classes: Mapping[str, Any]) -> list[str]:
-    """The columns that are one attribute each, if any."""
-    return [column for column in columns if column not in classes]
 
 
 def _groups(

@@ -26,13 +26,6 @@ RULES_FILE = "rules.json"
 Groups = tuple[tuple[str, ...], ...]
 
 
-class _Known(NamedTuple):
-    attributes: tuple[str, ...]
-    exclusive: Groups
-    alternatives: Groups
-    companions: Groups
-
-
 class Declared(NamedTuple):
     """The rules, as a data set has them."""
 
@@ -71,7 +64,7 @@ def read_rules(folder: Path, known: Sequence[str]) -> Declared:
         raise InputError(f"{path}: expected an object of {', '.join(Declared._fields)}")
     rules = Declared(**{name: _groups(path, name, value) for name, value in found.items()})
     try:
-        check_rules(_Known(tuple(known), *rules))
+        check_rules(known, *rules)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     return rules
