@@ -203,12 +203,13 @@ def table(out: Path, variants: Iterable[str], reference: str) -> str:
     if not lines:
         raise InputError(f"{str(out)!r} holds no results yet: no run is over")
     names = [v for v in variants if any(line["variant"] == v for line in lines)]
-    parts = [_heading(out, lines)]
+    study = json.loads((out / "study.json").read_text())
+    parts = [_heading(study, lines)]
     for data in dict.fromkeys(line["data"] for line in lines):
         cells = {v: _cell(out, lines, v, data) for v in names}
         cells = {v: cell for v, cell in cells.items() if cell.lines}
         done = {v: cell for v, cell in cells.items() if cell.sums}
-        parts.append(f"### Trained on {data}")
+        parts.append(f"### Trained on {data}, {study['steps']:,} steps")
         if any("judged" in line for cell in done.values() for line in cell.lines):
             parts.append(_judged(done))
         elif done:
@@ -220,8 +221,7 @@ def table(out: Path, variants: Iterable[str], reference: str) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _heading(out: Path, lines: list[Line]) -> str:
-    study = json.loads((out / "study.json").read_text())
+def _heading(study: dict[str, Any], lines: list[Line]) -> str:
     commits = sorted({line["commit"] for line in lines})
     mixed = " **Runs of different commits stand side by side.**" if len(commits) > 1 else ""
     return (
