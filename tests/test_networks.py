@@ -6,7 +6,11 @@ import pytest
 import torch
 
 from cdvae_gan.networks.decoder import Decoder
-from cdvae_gan.networks.discriminator import PlainDiscriminator, ProjectedDiscriminator
+from cdvae_gan.networks.discriminator import (
+    PlainDiscriminator,
+    ProjectedDiscriminator,
+    ResidualDiscriminator,
+)
 from cdvae_gan.networks.efficientnet import EfficientNetFeatures
 from cdvae_gan.networks.encoder import Encoder
 
@@ -65,13 +69,13 @@ def test_every_parameter_of_encoder_and_decoder_is_trained() -> None:
 
 
 @pytest.mark.parametrize("branches", [False, True])
-@pytest.mark.parametrize("kind", ["plain", "projected"])
+@pytest.mark.parametrize("kind", ["plain", "projected", "residual"])
 def test_a_verdict_has_a_logit_for_every_branch_and_attribute(kind: str, branches: bool) -> None:
-    d = (
-        PlainDiscriminator(32, K, WIDTH, branches)
-        if kind == "plain"
-        else ProjectedDiscriminator(K, branches)
-    )
+    d = {
+        "plain": lambda: PlainDiscriminator(32, K, WIDTH, branches),
+        "projected": lambda: ProjectedDiscriminator(K, branches),
+        "residual": lambda: ResidualDiscriminator(K, branches, WIDTH),
+    }[kind]()
     verdict = d(torch.randn(2, 3, 32, 32))
     assert {r.shape[1] for r in verdict.realness} == {1 + 2 * K if branches else 1}
     assert verdict.attributes.shape == (2, K)

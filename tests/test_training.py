@@ -32,6 +32,7 @@ from cdvae_gan.training.interventions import (
     sample_weights,
     weighted_prevalence,
 )
+from cdvae_gan.training.memory import Memory, Recalled
 from cdvae_gan.training.module import TrainingModule
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import choose_precision
@@ -51,6 +52,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> AttributeDataset:
 def tiny(preset: str = "default", **changes: object) -> TrainConfig:
     config = TrainConfig.from_preset(preset, batch_size=8)  # type: ignore[arg-type]
     return replace(config, **{"width": 4, "z_dim": 4, **changes})  # type: ignore[arg-type]
+
+
+def on_pixels(**changes: object) -> TrainConfig:
+    """With a discriminator on pixels."""
+    return tiny(weights=replace(objective.Weights(), pixel=2.0), **changes)
 
 
 def quick(data: AttributeDataset, out: Path, steps: int, **options: object) -> CDVAEGAN:
@@ -137,6 +143,8 @@ def test_numbers_are_set_by_name_and_checked() -> None:
     refused("mirror is true or false", "mirror=1")
     refused("no gan_loss 'wasserstein'", "gan_loss=wasserstein")
     refused("batch size must be at least 8", "batch_size=2")
+    refused("pixel_steps and pixel_memory must be at least 1", "pixel_steps=0")
+    refused("head_start must not be negative", "head_start=-1")
 
 
 def test_settings_of_another_discriminator_are_refused() -> None:
@@ -240,6 +248,63 @@ def test_a_mixture_without_reconstructions_trains(data: AttributeDataset, tmp_pa
     assert all(p.isfinite().all() for p in model.parameters())
 
 
+def recalled(numbers: range) -> Recalled:
+    """A batch whose every part says which number it is."""
+    n = torch.tensor(numbers)
+    images = (n / 127.5 - 1)[:, None, None, None].expand(-1, 3, 4, 4)
+    return Recalled(images, n[:, None].expand(-1, 2) - 1, images, n, n % 2)
+
+
+def test_memory_holds_what_was_drawn_last_and_nothing_else() -> None:
+    memory = Memory(size=6, image_size=4, n_attributes=2)
+    memory.add(recalled(range(4)))
+    assert len(memory) == 4
+    assert set(memory.draw(200).attribute.tolist()) == {0, 1, 2, 3}
+    memory.add(recalled(range(4, 8)))
+    assert len(memory) == 6
+    seen = memory.draw(300)
+    assert set(seen.attribute.tolist()) == {2, 3, 4, 5, 6, 7}
+    edit = ((seen.edits[:, 0, 0, 0] + 1) * 127.5).round().long()
+    assert torch.equal(edit, seen.attribute)
+    assert torch.equal(edit % 2, seen.value)
+    photo = ((seen.photos[:, 0, 0, 0] + 1) * 127.5).round().long()
+    assert torch.equal(photo - 1, seen.labels[:, 0])
+    assert not torch.equal(photo, edit)
+
+
+def test_in_a_head_start_the_discriminators_alone_learn(
+    data: AttributeDataset, tmp_path: Path
+) -> None:
+    def weights(steps: int) -> dict[str, torch.Tensor]:
+        out = tmp_path / str(steps)
+        quick(data, out, steps, config=on_pixels(head_start=2))
+        state = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        return {n: v for n, v in state.items() if n.endswith("weight")}
+
+    one, two, three = weights(1), weights(2), weights(3)
+
+    def moved(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], part: str) -> bool:
+        return any(not torch.equal(a[n], b[n]) for n in a if n.startswith(part))
+
+    assert not moved(one, two, "model.")
+    assert moved(one, two, "pixel.")
+    assert moved(one, two, "discriminator.")
+    assert moved(two, three, "model.")
+
+
+def test_a_discriminator_on_pixels_moves_g_and_g_does_not_move_it(data: AttributeDataset) -> None:
+    torch.manual_seed(0)
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4, mask_channels=2))
+    module = TrainingModule(model, on_pixels(), torch.full((3,), 0.5), bf16=False)
+    assert module.pixel is not None
+    images, labels = data.batch(range(8))
+    drawn = module._draw(images.float() / 127.5 - 1, labels)
+    module._pixel_term(module.pixel, drawn.fakes, drawn).backward()
+    assert all(p.grad is None for p in module.pixel.parameters())
+    assert float(model.decoder.out.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    assert module.pixel.training
+
+
 # -- a run -----------------------------------------------------------------------------------------
 
 
@@ -295,10 +360,11 @@ def test_every_validation_image_counts_as_much_as_another(
     assert math.isfinite(figures["val/contrast"])
 
 
-@pytest.mark.parametrize("preset", ["default", "paper"])
-def test_a_broken_run_goes_on_exactly(data: AttributeDataset, tmp_path: Path, preset: str) -> None:
+@pytest.mark.parametrize("config", [tiny(), tiny("paper"), on_pixels(pixel_memory=12)])
+def test_a_broken_run_goes_on_exactly(
+    data: AttributeDataset, tmp_path: Path, config: TrainConfig
+) -> None:
     """Same weights, bit for bit, as a run that was never broken; optimisers and D included."""
-    config = tiny(preset)
     quick(data, tmp_path / "whole", 5, config=config)
     quick(data, tmp_path / "broken", 2, config=config)
     torch.manual_seed(999)

@@ -13,6 +13,7 @@ all sizes):
 | disentanglement | KL(p(a) ‖ r(a∣z)), r an adversary on z (Lample et al. 2017)            |
 | adversarial     | D must take reconstructions, samples and counterfactuals for real      |
 | branch          | … for real given the intervened attribute (Choi et al. 2020)           |
+| pixel           | so must a second discriminator that looks at pixels, both ways         |
 | attribute_d     | C must read the intervened attributes off the counterfactual           |
 | attribute_e     | so must q(a∣x′), E held fixed                                          |
 | consistency     | ‖μ(x′) − μ(x)‖², E held fixed                                          |
@@ -65,6 +66,7 @@ class Weights:
     disentanglement: float = 0.3
     adversarial: float = 1.0
     branch: float = 1.0
+    pixel: float = 0.0
     attribute_d: float = 4.0
     attribute_e: float = 3.0
     consistency: float = 0.1

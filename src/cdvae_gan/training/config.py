@@ -84,6 +84,13 @@ class TrainConfig:
     learning_rate: float = 3e-4
     learning_rate_d: float = 5e-4
     learning_rate_adversary: float = 1e-3
+    learning_rate_pixel: float = 1e-3
+    pixel_steps: int = 3
+    """Steps of the discriminator on pixels, where `weights.pixel` asks for one, for each of G's"""
+    pixel_memory: int = 2048
+    """How many of the last edits, and of their photos, it learns from"""
+    head_start: int = 0
+    """Steps at the start of a run in which E and G stand still and all others learn"""
     ema: float = 0.999
     erase: bool = False
     """Whether E stays as it was in the model that the run starts from, its z without what a linear
@@ -109,6 +116,10 @@ class TrainConfig:
             raise InputError(
                 f"discriminator_size is a multiple of 32, not {self.discriminator_size}"
             )
+        if min(self.pixel_steps, self.pixel_memory) < 1:
+            raise InputError("pixel_steps and pixel_memory must be at least 1")
+        if self.head_start < 0:
+            raise InputError(f"head_start must not be negative, not {self.head_start}")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema must lie in [0, 1), not {self.ema}")
 

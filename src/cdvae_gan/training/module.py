@@ -1,7 +1,8 @@
 """One step of training, as a Lightning module.
 
 A step draws, from one batch of photos: reconstructions, counterfactuals and prior samples; lets D
-judge them and learn; lets the adversary guess a from z and learn; then moves E and G.
+judge them and learn, and a second discriminator on pixels where there is one; lets the adversary
+guess a from z and learn; then moves E and G.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 from torch.distributions import RelaxedBernoulli
-from torch.optim import Adam
+from torch.optim import Adam, AdamW
 
 from cdvae_gan import objective
 from cdvae_gan.counterfactual import transport
@@ -27,6 +28,7 @@ from cdvae_gan.networks.discriminator import (
     Discriminator,
     PlainDiscriminator,
     ProjectedDiscriminator,
+    ResidualDiscriminator,
     Verdict,
 )
 from cdvae_gan.networks.encoder import Encoding, sample_gaussian
@@ -34,6 +36,7 @@ from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.config import TrainConfig
 from cdvae_gan.training.interventions import InterventionSampler
+from cdvae_gan.training.memory import Memory, Recalled
 from cdvae_gan.training.order import seed_step
 
 __all__ = ["TrainingModule"]
@@ -41,6 +44,8 @@ __all__ = ["TrainingModule"]
 _TEMPERATURE = 0.5
 _R1_EVERY = 16
 _EMA_WARM_UP = 50
+_PIXEL_ATTRIBUTES = 4.0
+"""Weight of the attributes in the loss of the discriminator on pixels: it learns by them"""
 
 
 class _Drawn(NamedTuple):
@@ -92,6 +97,10 @@ class TrainingModule(lightning.LightningModule):
         self.adversary = nn.Sequential(
             nn.Linear(config.z_dim, 256), nn.LeakyReLU(0.2), nn.Linear(256, k)
         )
+        self.pixel: ResidualDiscriminator | None = None
+        if config.weights.pixel:
+            self.pixel = ResidualDiscriminator(k)
+            self.memory = Memory(config.pixel_memory, model.image_size, k)
         channels_last(self)
         self.trained_d = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.batch_prevalence: Tensor
@@ -108,14 +117,26 @@ class TrainingModule(lightning.LightningModule):
         return self
 
     def configure_optimizers(self) -> Sequence[Adam]:
-        """Adam for E and G, for D, and for the adversary on z."""
+        """Adam for E and G, for D, for the adversary on z, and for a discriminator on pixels."""
         model = [p for p in self.model.parameters() if p.requires_grad]
         c = self.config
-        return [
+        optimizers = [
             Adam(model, c.learning_rate, betas=(0.5, 0.99), fused=True),
             Adam(self.trained_d, c.learning_rate_d, betas=(0.0, 0.99), fused=True),
             Adam(self.adversary.parameters(), c.learning_rate_adversary, fused=True),
         ]
+        if self.pixel is not None:
+            on_pixels = self.pixel.parameters()
+            optimizers.append(
+                AdamW(
+                    on_pixels,
+                    c.learning_rate_pixel,
+                    betas=(0.5, 0.99),
+                    weight_decay=0.01,
+                    fused=True,
+                )
+            )
+        return optimizers
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step; see the module's docstring."""
@@ -126,6 +147,8 @@ class TrainingModule(lightning.LightningModule):
         real, fake = augmentation(x), augmentation(drawn.fakes)
         fake_features = self._features(fake)
         log = self._train_discriminator(real, fake, fake_features, labels, drawn)
+        if self.pixel is not None:
+            log |= self._train_on_pixels(self.pixel, drawn, labels)
         log |= self._train_adversary(drawn.encoding.z_mean.detach(), labels)
         log |= self._train_model(real, fake, fake_features, labels, drawn)
         self._update_average()
@@ -278,6 +301,39 @@ class TrainingModule(lightning.LightningModule):
             "d/attributes": cross_entropy.detach(),
         }
 
+    def _train_on_pixels(
+        self, pixel: ResidualDiscriminator, drawn: _Drawn, labels: Tensor
+    ) -> dict[str, Tensor]:
+        """Several steps on what was drawn lately; it judges counterfactuals alone."""
+        n = self.config.mixture.counts(len(labels))[0]
+        rows = torch.arange(n, device=labels.device)
+        attribute = drawn.attribute[:n]
+        value = (drawn.asked[rows, attribute] > 0.5).long()
+        self.memory.add(
+            Recalled(drawn.x[:n], labels[:n], drawn.fakes[:n].detach(), attribute, value)
+        )
+        loss = cross_entropy = labels.new_zeros((), dtype=torch.float32)
+        for _ in range(self.config.pixel_steps):
+            seen = self.memory.draw(n)
+            images = torch.cat([seen.photos, seen.edits])
+            with self._autocast():
+                verdict = pixel(Augmentation.draw(len(images), images.device)(images))
+            (logits,) = verdict.realness
+            real, fake = [logits[:n]], [logits[n:]]
+            known = seen.labels >= 0
+            k = self._interventions().attribute(seen.labels.clamp(min=0).float(), known)
+            loss = objective.discriminator_loss(
+                [real[0][:, 0]], [fake[0][:, 0]], "logistic"
+            ) + objective.discriminator_loss(
+                objective.branch_logits(real, k, seen.labels[rows, k].clamp(min=0)),
+                objective.branch_logits(fake, seen.attribute, seen.value),
+                "logistic",
+                real_weight=known[rows, k].float(),
+            )
+            cross_entropy = objective.known_cross_entropy(verdict.attributes[:n], seen.labels)
+            self._step(3, loss + _PIXEL_ATTRIBUTES * cross_entropy)
+        return {"pixel/loss": loss.detach(), "pixel/attributes": cross_entropy.detach()}
+
     def _train_adversary(self, z: Tensor, labels: Tensor) -> dict[str, Tensor]:
         loss = objective.known_cross_entropy(self.adversary(z), labels)
         self._step(2, loss)
@@ -326,6 +382,8 @@ class TrainingModule(lightning.LightningModule):
                 terms["branch"] = objective.generator_loss(
                     _branch(verdict, drawn), c.gan_loss, drawn.whole.float()
                 )
+            if self.pixel is not None:
+                terms["pixel"] = self._pixel_term(self.pixel, fake, drawn)
             if c.weights.attribute_e or c.weights.consistency:
                 read, z_fake = self._reread(fake)
                 terms["attribute_e"] = objective.attribute_effect(
@@ -348,6 +406,17 @@ class TrainingModule(lightning.LightningModule):
             "reconstruction_l1": (drawn.reconstruction - drawn.x).abs().mean().detach() / 2,
             "read_as_asked": hit.float().mean() if len(hit) else loss.new_ones(()),
         }
+
+    def _pixel_term(self, pixel: ResidualDiscriminator, fake: Tensor, drawn: _Drawn) -> Tensor:
+        """How far the discriminator on pixels is from taking counterfactuals for real."""
+        n = self.config.mixture.counts(len(fake))[0]
+        pixel.eval()  # among drawn images alone its statistics would be of another mixture
+        with _held(pixel), self._autocast():
+            verdict = pixel(fake[:n])
+        pixel.train()
+        return objective.generator_loss(
+            _unconditional(verdict), "logistic"
+        ) + objective.generator_loss(_branch(verdict, drawn), "logistic", drawn.whole[:n].float())
 
     def _reread(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoder, held fixed, reads off images: logits of a, mean of z."""
@@ -376,6 +445,10 @@ class TrainingModule(lightning.LightningModule):
         assert isinstance(counted, list)
         assert isinstance(raw, list)
         optimizer = counted[0] if index == 0 else raw[index]
+        if index == 0:
+            waits = self.global_step < self.config.head_start
+            for group in raw[0].param_groups:
+                group["lr"] = 0.0 if waits else self.config.learning_rate
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
@@ -411,9 +484,11 @@ def _unconditional(verdict: Verdict) -> list[Tensor]:
 
 
 def _branch(verdict: Verdict, drawn: _Drawn) -> list[Tensor]:
-    rows = torch.arange(len(drawn.attribute), device=drawn.attribute.device)
-    value = drawn.asked[rows, drawn.attribute] > 0.5
-    return objective.branch_logits(verdict.realness, drawn.attribute, value)
+    """Of the first drawn images, as many as were judged, each in the branch of what was asked."""
+    attribute = drawn.attribute[: len(verdict.attributes)]
+    rows = torch.arange(len(attribute), device=attribute.device)
+    value = drawn.asked[rows, attribute] > 0.5
+    return objective.branch_logits(verdict.realness, attribute, value)
 
 
 def _mean(logits: list[Tensor]) -> Tensor:

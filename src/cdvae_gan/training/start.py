@@ -25,6 +25,8 @@ __all__ = ["Learned", "learned_weights", "take_over"]
 _READINGS = ("encoder.to_a.", "to_attributes.", "adversary.")
 _BRANCHES = ("discriminator.heads.", "to_realness.")
 _TOLD = ("decoder.start.weight", ".film.weight")
+_DRAWN_LATELY = "memory."
+"""What another run drew is none of this one's"""
 _DRAWN = ("decoder.out.weight", "decoder.out.bias")
 
 
@@ -73,7 +75,7 @@ def take_over(module: nn.Module, learned: Learned, attributes: Sequence[str]) ->
     with torch.no_grad():
         for name, own in module.state_dict().items():
             given = learned.weights.get(name)
-            if given is None:
+            if given is None or name.startswith(_DRAWN_LATELY):
                 continue
             parts = None if names[0] == names[1] else _parts(name, own, given, *names)
             taken += _copied(name, own, given) if parts is None else _copied_parts(*parts)
