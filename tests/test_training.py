@@ -32,10 +32,10 @@ from cdvae_gan.training.interventions import (
     sample_weights,
     weighted_prevalence,
 )
-from cdvae_gan.training.memory import Memory, Recalled
 from cdvae_gan.training.module import TrainingModule
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import choose_precision
+from cdvae_gan.training.replay import Recalled, Replay
 from cdvae_gan.training.run import _trainer
 from cdvae_gan.training.start import Learned, take_over
 
@@ -143,7 +143,7 @@ def test_numbers_are_set_by_name_and_checked() -> None:
     refused("mirror is true or false", "mirror=1")
     refused("no gan_loss 'wasserstein'", "gan_loss=wasserstein")
     refused("batch size must be at least 8", "batch_size=2")
-    refused("pixel_steps and pixel_memory must be at least 1", "pixel_steps=0")
+    refused("pixel_steps and pixel_replay must be at least 1", "pixel_steps=0")
     refused("head_start must not be negative", "head_start=-1")
 
 
@@ -255,14 +255,14 @@ def recalled(numbers: range) -> Recalled:
     return Recalled(images, n[:, None].expand(-1, 2) - 1, images, n, n % 2)
 
 
-def test_memory_holds_what_was_drawn_last_and_nothing_else() -> None:
-    memory = Memory(size=6, image_size=4, n_attributes=2)
-    memory.add(recalled(range(4)))
-    assert len(memory) == 4
-    assert set(memory.draw(200).attribute.tolist()) == {0, 1, 2, 3}
-    memory.add(recalled(range(4, 8)))
-    assert len(memory) == 6
-    seen = memory.draw(300)
+def test_a_replay_holds_what_was_drawn_last_and_nothing_else() -> None:
+    replay = Replay(size=6, image_size=4, n_attributes=2)
+    replay.add(recalled(range(4)))
+    assert len(replay) == 4
+    assert set(replay.draw(200).attribute.tolist()) == {0, 1, 2, 3}
+    replay.add(recalled(range(4, 8)))
+    assert len(replay) == 6
+    seen = replay.draw(300)
     assert set(seen.attribute.tolist()) == {2, 3, 4, 5, 6, 7}
     edit = ((seen.edits[:, 0, 0, 0] + 1) * 127.5).round().long()
     assert torch.equal(edit, seen.attribute)
@@ -360,7 +360,7 @@ def test_every_validation_image_counts_as_much_as_another(
     assert math.isfinite(figures["val/contrast"])
 
 
-@pytest.mark.parametrize("config", [tiny(), tiny("paper"), on_pixels(pixel_memory=12)])
+@pytest.mark.parametrize("config", [tiny(), tiny("paper"), on_pixels(pixel_replay=12)])
 def test_a_broken_run_goes_on_exactly(
     data: AttributeDataset, tmp_path: Path, config: TrainConfig
 ) -> None:

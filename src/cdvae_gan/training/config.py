@@ -87,7 +87,7 @@ class TrainConfig:
     learning_rate_pixel: float = 1e-3
     pixel_steps: int = 3
     """Steps of the discriminator on pixels, where `weights.pixel` asks for one, for each of G's"""
-    pixel_memory: int = 2048
+    pixel_replay: int = 2048
     """How many of the last edits, and of their photos, it learns from"""
     head_start: int = 0
     """Steps at the start of a run in which E and G stand still and all others learn"""
@@ -116,8 +116,8 @@ class TrainConfig:
             raise InputError(
                 f"discriminator_size is a multiple of 32, not {self.discriminator_size}"
             )
-        if min(self.pixel_steps, self.pixel_memory) < 1:
-            raise InputError("pixel_steps and pixel_memory must be at least 1")
+        if min(self.pixel_steps, self.pixel_replay) < 1:
+            raise InputError("pixel_steps and pixel_replay must be at least 1")
         if self.head_start < 0:
             raise InputError(f"head_start must not be negative, not {self.head_start}")
         if not 0 <= self.ema < 1:

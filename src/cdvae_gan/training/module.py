@@ -36,8 +36,8 @@ from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.config import TrainConfig
 from cdvae_gan.training.interventions import InterventionSampler
-from cdvae_gan.training.memory import Memory, Recalled
 from cdvae_gan.training.order import seed_step
+from cdvae_gan.training.replay import Recalled, Replay
 
 __all__ = ["TrainingModule"]
 
@@ -100,7 +100,7 @@ class TrainingModule(lightning.LightningModule):
         self.pixel: ResidualDiscriminator | None = None
         if config.weights.pixel:
             self.pixel = ResidualDiscriminator(k)
-            self.memory = Memory(config.pixel_memory, model.image_size, k)
+            self.replay = Replay(config.pixel_replay, model.image_size, k)
         channels_last(self)
         self.trained_d = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.batch_prevalence: Tensor
@@ -309,12 +309,12 @@ class TrainingModule(lightning.LightningModule):
         rows = torch.arange(n, device=labels.device)
         attribute = drawn.attribute[:n]
         value = (drawn.asked[rows, attribute] > 0.5).long()
-        self.memory.add(
+        self.replay.add(
             Recalled(drawn.x[:n], labels[:n], drawn.fakes[:n].detach(), attribute, value)
         )
         loss = cross_entropy = labels.new_zeros((), dtype=torch.float32)
         for _ in range(self.config.pixel_steps):
-            seen = self.memory.draw(n)
+            seen = self.replay.draw(n)
             images = torch.cat([seen.photos, seen.edits])
             with self._autocast():
                 verdict = pixel(Augmentation.draw(len(images), images.device)(images))

@@ -25,7 +25,7 @@ __all__ = ["Learned", "learned_weights", "take_over"]
 _READINGS = ("encoder.to_a.", "to_attributes.", "adversary.")
 _BRANCHES = ("discriminator.heads.", "to_realness.")
 _TOLD = ("decoder.start.weight", ".film.weight")
-_DRAWN_LATELY = "memory."
+_DRAWN_LATELY = "replay."
 """What another run drew is none of this one's"""
 _DRAWN = ("decoder.out.weight", "decoder.out.bias")
 

@@ -1,7 +1,7 @@
 """What was drawn lately, so that a discriminator can learn from more than the last batch.
 
 G moves a little at every step and the discriminator should make several in that time, on images of
-which none is seen twice in a row (a replay buffer, Shrivastava et al. 2017). It is part of a run's
+which none is seen twice in a row (Shrivastava et al. 2017). It is part of a run's
 checkpoint: a run that goes on at step n draws from it what an unbroken run draws.
 """
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cdvae_gan.images import to_float, to_uint8
 
-__all__ = ["Memory", "Recalled"]
+__all__ = ["Recalled", "Replay"]
 
 
 class Recalled(NamedTuple):
@@ -32,8 +32,8 @@ class Recalled(NamedTuple):
     """``(n,)``: the value that it was given, 0 or 1"""
 
 
-class Memory(nn.Module):
-    """The last edits and their photos, in a ring.
+class Replay(nn.Module):
+    """The last edits and their photos, in a ring (a replay buffer).
 
     Args:
         size: How many.
