@@ -1,8 +1,8 @@
 """What was drawn lately, so that a discriminator can learn from more than the last batch.
 
-G moves a little at every step and the discriminator should make several in that time, on images of
-which none is seen twice in a row (Shrivastava et al. 2017). It is part of a run's
-checkpoint: a run that goes on at step n draws from it what an unbroken run draws.
+G moves a little at every step, and the discriminator should make several in that time, on more
+images than a batch has (Shrivastava et al. 2017). A replay is part of a run's checkpoint: a run
+that goes on at step n draws from it what an unbroken run draws.
 """
 
 from __future__ import annotations
