@@ -127,9 +127,9 @@ def test_numbers_are_set_by_name_and_checked() -> None:
     assert (config.mirror, config.scale, config.weights.mask) == (False, None, 0.3)
     assert TrainConfig().changed(["discriminator=plain"]).discriminator == "plain"
 
-    def refused(said: str, setting: str) -> None:
+    def refused(said: str, *settings: str) -> None:
         with pytest.raises(InputError, match=said):
-            TrainConfig().changed([setting])
+            TrainConfig().changed(settings)
 
     refused("name=value", "emphasis")
     refused("no setting 'learning_rat': did you mean 'learning_rate'", "learning_rat=1")
@@ -144,6 +144,8 @@ def test_numbers_are_set_by_name_and_checked() -> None:
     refused("no gan_loss 'wasserstein'", "gan_loss=wasserstein")
     refused("batch size must be at least 8", "batch_size=2")
     refused("pixel_steps and pixel_replay must be at least 1", "pixel_steps=0")
+    refused("leave some in the mixture", "mixture.plain=0.75", "weights.pixel=1")
+    refused("pixel_replay must hold a batch of 64, not 32", "pixel_replay=32", "weights.pixel=1")
     refused("head_start must not be negative", "head_start=-1")
 
 

@@ -1,6 +1,6 @@
 """The discriminator D and its attribute head C.
 
-Both kinds here share one form: ``features`` of an image, then ``judge`` of the features, so that
+All kinds here share one form: ``features`` of an image, then ``judge`` of the features, so that
 features can be used twice. A verdict has, for every position judged, one logit "is it real?" and,
 with ``branches``, two more for every attribute: "is it a real image with a_k = 0?", "… = 1?" (the
 multi-task discriminator of Choi et al. 2020, StarGAN v2). Such a branch has seen edits among its
@@ -40,7 +40,7 @@ class Verdict(NamedTuple):
 
 
 class Discriminator(nn.Module):
-    """What the two kinds have in common.
+    """What all kinds have in common.
 
     Args:
         n_attributes: K.

@@ -118,6 +118,12 @@ class TrainConfig:
             )
         if min(self.pixel_steps, self.pixel_replay) < 1:
             raise InputError("pixel_steps and pixel_replay must be at least 1")
+        if self.weights.pixel and self.mixture.counts(self.batch_size)[0] < 1:
+            raise InputError("weights.pixel judges counterfactuals: leave some in the mixture")
+        if self.weights.pixel and self.pixel_replay < self.batch_size:
+            raise InputError(
+                f"pixel_replay must hold a batch of {self.batch_size}, not {self.pixel_replay}"
+            )
         if self.head_start < 0:
             raise InputError(f"head_start must not be negative, not {self.head_start}")
         if not 0 <= self.ema < 1:

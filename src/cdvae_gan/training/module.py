@@ -307,10 +307,8 @@ class TrainingModule(lightning.LightningModule):
         """Several steps on what was drawn lately; it judges counterfactuals alone."""
         n = self.config.mixture.counts(len(labels))[0]
         rows = torch.arange(n, device=labels.device)
-        attribute = drawn.attribute[:n]
-        value = (drawn.asked[rows, attribute] > 0.5).long()
         self.replay.add(
-            Recalled(drawn.x[:n], labels[:n], drawn.fakes[:n].detach(), attribute, value)
+            Recalled(drawn.x[:n], labels[:n], drawn.fakes[:n].detach(), *_asked_of(drawn, n))
         )
         loss = cross_entropy = labels.new_zeros((), dtype=torch.float32)
         for _ in range(self.config.pixel_steps):
@@ -485,10 +483,14 @@ def _unconditional(verdict: Verdict) -> list[Tensor]:
 
 def _branch(verdict: Verdict, drawn: _Drawn) -> list[Tensor]:
     """Of the first drawn images, as many as were judged, each in the branch of what was asked."""
-    attribute = drawn.attribute[: len(verdict.attributes)]
-    rows = torch.arange(len(attribute), device=attribute.device)
-    value = drawn.asked[rows, attribute] > 0.5
-    return objective.branch_logits(verdict.realness, attribute, value)
+    return objective.branch_logits(verdict.realness, *_asked_of(drawn, len(verdict.attributes)))
+
+
+def _asked_of(drawn: _Drawn, n: int) -> tuple[Tensor, Tensor]:
+    """The attribute in whose branch each of the first n drawn images is judged, and its value."""
+    attribute = drawn.attribute[:n]
+    rows = torch.arange(n, device=attribute.device)
+    return attribute, (drawn.asked[rows, attribute] > 0.5).long()
 
 
 def _mean(logits: list[Tensor]) -> Tensor:

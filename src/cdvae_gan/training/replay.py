@@ -62,11 +62,11 @@ class Replay(nn.Module):
         return min(self.size, int(self.added))
 
     def add(self, seen: Recalled) -> None:
-        """Take in a batch, in place of what is oldest."""
+        """Take in a batch of no more than there is room for, in place of what is oldest."""
         n = len(seen.photos)
         where = (self.added + torch.arange(n, device=self.added.device)) % self.size
-        self.photos[where] = to_uint8(seen.photos.clamp(-1, 1))
-        self.edits[where] = to_uint8(seen.edits.clamp(-1, 1))
+        self.photos[where] = to_uint8(seen.photos)
+        self.edits[where] = to_uint8(seen.edits)
         self.labels[where] = seen.labels.to(self.labels)
         self.attribute[where] = seen.attribute
         self.value[where] = seen.value
