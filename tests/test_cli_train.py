@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cdvae_gan import CDVAEGAN, ModelConfig
+from cdvae_gan import CDVAEGAN, ModelConfig, load
 from cdvae_gan.data import open_dataset
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.edits import ModelEditor
@@ -132,6 +132,23 @@ def test_numbers_are_set_by_name_and_wrong_ones_refused_before_images_are_decode
     erasing = ("train", AVATARS, "--size", 32, "--out", "other", "--steps", 1)
     assert "nothing to erase" in cli.refused(*erasing, "--set", "erase=true")
     assert not (here / "other").exists()
+
+
+def test_a_run_draws_interventions_at_the_reach_of_the_model_that_it_starts_from(
+    cli: Cli, here: Path
+) -> None:
+    at_reach = ("train", AVATARS, "--size", 32, "--steps", 1, "--at-reach")
+    assert "needs --start-from" in cli.refused(*at_reach, "--out", "none")
+    train(cli, *NEW, "--steps", 1)
+    assert "cdvae-gan calibrate" in cli.refused(*at_reach, "--out", "none", "--start-from", "run")
+    assert not (here / "none").exists()
+    known = load("run")
+    reach = [(1.0 + k / 8, 2.0) for k in range(len(known.attributes))]
+    known.reaching(reach).save("far")
+    some = known.attributes[1], known.attributes[0]
+    small = ("--attributes", ",".join(some), "--preset", "paper", "--batch-size", 8)
+    assert not cli(*at_reach, *small, "--out", "on", "--start-from", "far").code
+    assert load("on").config.reach == (reach[1], reach[0])
 
 
 def test_ctrl_c_keeps_what_was_learned_and_exits_with_130(

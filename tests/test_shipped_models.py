@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import cdvae_gan
-from card_tables import figures_of, file_digest
+from card_tables import HEADING, figures_of, file_digest, goals, measured
 from cdvae_gan import CDVAEGAN
 from cdvae_gan.auditing import audit
 from cdvae_gan.data import AttributeDataset
@@ -139,6 +139,80 @@ def test_figures_come_from_a_report() -> None:
     assert figures["deception"] == {"Hat": 0.123}
     assert figures["reconstruction L1"] == [0.1234, 0.1, 0.2]
     assert list(figures["labels, balanced accuracy"]) == ["Hat"]
+
+
+def estimate(value: float | None, n: int = 9) -> dict[str, Any]:
+    low, high = (None, None) if value is None else (value - 0.01, value + 0.01)
+    return {"value": value, "low": low, "high": high, "n": n}
+
+
+def reports() -> tuple[dict[str, Any], dict[str, Any]]:
+    """All that a card tells, of two attributes of which one is not trusted, and of Male."""
+
+    def deception(on: float, off: float | None) -> dict[str, Any]:
+        return {"put on": estimate(on), "take off": estimate(off), "all": estimate(on)}
+
+    def person(same: float) -> dict[str, Any]:
+        return {"cosine": estimate(0.9), "kept": estimate(0.7), "same person": estimate(same)}
+
+    names = ["Hat", "Young", "Male"]
+    tables: dict[str, Any] = {
+        "deception": {
+            "Hat": deception(0.9, None),
+            "Young": deception(0.1, 0.2),
+            "Male": deception(0.8, 0.7),
+            "mean": deception(0.85, 0.75),
+        },
+        "deception/cnn": {"mean": deception(0.86, 0.7)},
+        "preservation": {"mean": {"kept": estimate(0.9), "net of dependence": estimate(0.95)}},
+        "composition": {"1": {"L1": estimate(0.0)}},
+        "reversibility": {"mean": {"L1": estimate(0.06)}},
+        "reconstruction": {"image": {"L1": estimate(0.08)}},
+        "probe/linear": {"mean": {"balanced accuracy": estimate(0.52)}},
+        "probe/boosted": {"mean": {"balanced accuracy": estimate(0.57)}},
+    }
+    about = {
+        "attributes": names,
+        "judges": [{"name": "cnn"}],
+        "data": {"images": 7, "people": 5},
+    }
+    distances = {
+        column: {"Fréchet": estimate(value, 50)}
+        for column, value in (("counterfactual", 8.0), ("real (floor)", 2.0))
+    } | {"times the floor": {"Fréchet": estimate(4.0)}}
+    faces = {
+        "identity/face": {
+            "Hat": person(0.9), "Young": person(0.8), "Male": person(0.2), "mean": person(0.63),
+        },
+        "realism/object": distances,
+        "realism/face": distances,
+    }  # fmt: skip
+    untrusted = {"deception": ["Young"]}
+    return (
+        {"about": about, "tables": tables, "untrusted": untrusted},
+        {"about": about, "tables": faces, "untrusted": untrusted},
+    )
+
+
+def test_a_card_tells_the_goals_beside_the_figures() -> None:
+    table = goals(*reports())
+    rows = dict(line.strip("| ").split(" | ")[:2] for line in table.splitlines()[2:])
+    assert rows["deception, mean of attributes"] == ".850 [.840, .860]"
+    assert rows["… worst directions"] == "Male off .70, Male on .80, Hat on .90"
+    assert rows["flipped back, L1 in [0, 1]"] == ".0300 [.0250, .0350]"
+    assert rows["same person by dlib; mean without Male and Young"].endswith("; .900")
+
+
+def test_the_measured_part_of_a_card_has_the_tables_of_the_report_and_no_pictures() -> None:
+    judged, faces = reports()
+    report = "# Report\n\nWords.\n\n## What stays\n\n![b](a.png)\nA table.\n\n## Data\n\nMore.\n"
+    text = measured(judged, faces, report)
+    assert text.startswith(f"{HEADING}\n")
+    assert "### What stays\n" in text
+    assert "A table." in text
+    assert "![" not in text
+    assert "More." not in text
+    assert "| object | 8.000 [7.990, 8.010] | 2.000 [1.990, 2.010] | 4.0 [4.0, 4.0] | 50 |" in text
 
 
 # On a portrait in the public domain

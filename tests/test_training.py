@@ -243,6 +243,41 @@ def test_the_mixture_that_d_judges_is_what_the_configuration_says(data: Attribut
     assert not drawn.changed[6:].any()
 
 
+def test_interventions_go_as_far_as_the_reach(
+    data: AttributeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reach = ((1.5, 2.0), (1.5, 2.0), (1.5, 2.0))
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4, reach=reach))
+    module = TrainingModule(model, tiny(partial_strength=0.0), torch.full((3,), 0.5), bf16=False)
+    told: list[torch.Tensor] = []
+    decode = model.decoder.forward
+
+    def listening(z: torch.Tensor, a: torch.Tensor, u: torch.Tensor | None) -> object:
+        told.append(a)
+        return decode(z, a, u)
+
+    monkeypatch.setattr(model.decoder, "forward", listening)
+    images, labels = data.batch(range(16))
+    with torch.no_grad():
+        drawn = module._draw(images.float() / 127.5 - 1, labels)
+    (factual, other) = told[0][:16], told[0][16:32]
+    assert set(factual.unique().tolist()) == {0.0, 1.0}
+    assert set(other.unique().tolist()) == {-1.0, 0.0, 1.0, 1.5}
+    assert set(drawn.asked.unique().tolist()) == {0.0, 1.0}, "what is asked for is still 0 or 1"
+
+
+def test_a_reach_goes_into_the_model_and_is_written_with_the_run(
+    data: AttributeDataset, tmp_path: Path
+) -> None:
+    reach = ((1.5, 1.0), (1.0, 2.0), (1.0, 1.0))
+    model = quick(data, tmp_path, 1, config=tiny(reach=reach))
+    assert model.config.reach == reach
+    again = quick(data, tmp_path, 2, config=None, resume=True)
+    assert again.config.reach == reach
+    with pytest.raises(InputError, match="no setting 'reach'"):
+        tiny().changed(["reach=2"])
+
+
 def test_a_mixture_without_reconstructions_trains(data: AttributeDataset, tmp_path: Path) -> None:
     config = TrainConfig().changed(["mixture.reconstruction=0", "batch_size=8", "width=4"])
     assert config.weights.features > 0

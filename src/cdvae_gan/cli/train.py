@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -129,6 +130,14 @@ def train(
             "--start-from, keep its encoder so, and train the decoder on.",
         ),
     ] = False,
+    at_reach: Annotated[
+        bool,
+        typer.Option(
+            "--at-reach",
+            help="Draw interventions as far as edits of --start-from go, which was calibrated, so "
+            "that what is learned from is what a user will see.",
+        ),
+    ] = False,
     validate_every: Annotated[
         int, typer.Option(help="Steps between looks at validation images.", min=1)
     ] = 250,
@@ -157,6 +166,7 @@ def train(
             "--seed": seed,
             "--start-from": start_from,
             "--erase": erase or None,
+            "--at-reach": at_reach or None,
             "--set": setting,
         }
         names, size = _as_begun(out, names, size, fixed)
@@ -164,6 +174,8 @@ def train(
         raise InputError(f"--size is one of {', '.join(map(str, _SIZES))}, not {size}")
     if erase and not resume and start_from is None:
         raise InputError("--erase needs --start-from: the trained model whose z is erased")
+    if at_reach and not resume and start_from is None:
+        raise InputError("--at-reach needs --start-from: the calibrated model whose reach it is")
     count = _devices(devices)
 
     from cdvae_gan.data import open_dataset
@@ -188,6 +200,8 @@ def train(
         skip_bad=skip_bad,
         progress=console.is_terminal and main_process,
     )
+    if at_reach:
+        config = replace(config, reach=_reach(str(start_from), data.attributes))
     _train(
         data,
         out,
@@ -227,6 +241,17 @@ def _train(
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise KeyboardInterrupt from None
         raise
+
+
+def _reach(start_from: str, attributes: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
+    """That of the model that a run starts from; 1 for what it does not know."""
+    from cdvae_gan import load
+
+    known = load(start_from).config
+    if not known.reach:
+        raise InputError(f"{start_from} has no reach: cdvae-gan calibrate measures one")
+    reach = dict(zip(known.attributes, known.reach, strict=True))
+    return tuple(reach.get(name, (1.0, 1.0)) for name in attributes)
 
 
 def _as_begun(

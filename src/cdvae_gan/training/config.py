@@ -95,6 +95,9 @@ class TrainConfig:
     erase: bool = False
     """Whether E stays as it was in the model that the run starts from, its z without what a linear
     map could tell of a (see `cdvae_gan.training.erasure`), and G alone learns to do with that"""
+    reach: tuple[tuple[float, float], ...] = ()
+    """How far interventions go, as in `ModelConfig`, so that all terms see what a user will see; a
+    model that was calibrated has one. Empty: to 0 and 1"""
     u_dropout: float = 0.25
     """Share of samples drawn without u, so that z stays informative"""
     partial_strength: float = 0.1
@@ -191,6 +194,7 @@ class TrainConfig:
                 raise KeyError
             values["weights"] = Weights(**values["weights"])
             values["mixture"] = Mixture(**values["mixture"])
+            values["reach"] = tuple(tuple(pair) for pair in values.get("reach", ()))
             return cls(**values)
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InputError("the run's training configuration is not readable") from None
@@ -199,7 +203,7 @@ class TrainConfig:
 def _with(owner: Any, name: str, text: str) -> Any:
     """A dataclass with another value of one field."""
     first, _, rest = name.partition(".")
-    names = [f.name for f in fields(owner) if f.name != "preset"]
+    names = [f.name for f in fields(owner) if f.name not in ("preset", "reach")]
     if first not in names:
         raise unknown_name("setting", first, names)
     now = getattr(owner, first)

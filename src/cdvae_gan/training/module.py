@@ -19,7 +19,7 @@ from torch.distributions import RelaxedBernoulli
 from torch.optim import Adam, AdamW
 
 from cdvae_gan import objective
-from cdvae_gan.counterfactual import transport
+from cdvae_gan.counterfactual import reached, transport
 from cdvae_gan.data import Batch
 from cdvae_gan.images import to_float
 from cdvae_gan.model import CDVAEGAN
@@ -178,10 +178,11 @@ class TrainingModule(lightning.LightningModule):
             hard = a.detach().round()
             wanted = self._interventions()(hard)
             n_cf, n_plain, n_rec, n_prior = self.config.mixture.counts(n)
+            drawn_with = reached(hard, wanted.a, self.model.reach)
             prior_z = torch.randn(n_prior, z.shape[1], device=x.device)
             prior_a = hard[torch.randperm(n, device=x.device)[:n_prior]]
             factual, other, prior = self._decode_together(
-                [(z, a, u), (z, wanted.a, u), (prior_z, prior_a, None)]
+                [(z, a, u), (z, drawn_with, u), (prior_z, prior_a, None)]
             )
         moved = transport(x, factual, other, self.config.detail)
         # Beyond [−1, 1] by a little, so that the gradient survives where the photo is white.

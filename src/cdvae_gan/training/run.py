@@ -295,6 +295,7 @@ def _model_config(data: AttributeDataset, config: TrainConfig, labels: torch.Ten
         companions=data.companions,
         detail=config.detail,
         scale=config.scale,
+        reach=config.reach,
     )
 
 
