@@ -181,8 +181,9 @@ def measured(judged: Mapping[str, Any], faces: Mapping[str, Any], report: str) -
     return f"""{HEADING}
 
 By `{COMMANDS[0]}`:
-{data["images"]:,} photos of {data["people"]:,} people, the report half of the validation split (by identity), no
-labels given, the stored half-precision weights, intervals of 95 %, the judges that come with the package.
+{data["images"]:,} photos of {data["people"]:,} people, the report half of the
+validation split (by identity), no labels given, the stored half-precision weights, intervals of
+95 %, the judges that come with the package.
 Identity and realism by `{COMMANDS[1]}`.
 
 {goals(judged, faces)}
@@ -191,8 +192,8 @@ Identity and realism by `{COMMANDS[1]}`.
 
 ### Identity
 
-{faces["about"]["data"]["images"]:,} photos: cosine of photo and counterfactual in dlib's features, what is kept
-between strangers and the same picture, and the share taken for the same person (below .6).
+{faces["about"]["data"]["images"]:,} photos: cosine of photo and counterfactual in dlib's features,
+what is kept between strangers and the same picture, and the share taken for the same person.
 
 {identity(faces)}
 
