@@ -342,6 +342,22 @@ def test_a_discriminator_on_pixels_moves_g_and_g_does_not_move_it(data: Attribut
     assert module.pixel.training
 
 
+def test_g_answers_to_the_branch_of_what_was_asked_since_no_edit_looks_realest(
+    data: AttributeDataset,
+) -> None:
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4))
+    module = TrainingModule(model, on_pixels(), torch.full((3,), 0.5), bf16=False)
+    assert module.pixel is not None
+    images, labels = data.batch(range(8))
+    with torch.no_grad():
+        drawn = module._draw(images.float() / 127.5 - 1, labels)
+        before = module._pixel_term(module.pixel, drawn.fakes, drawn)
+        module.pixel.to_realness.bias[0] += 5
+        assert module._pixel_term(module.pixel, drawn.fakes, drawn) == before
+        module.pixel.to_realness.bias[1:] += 5
+        assert module._pixel_term(module.pixel, drawn.fakes, drawn) < before
+
+
 # -- a run -----------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ all sizes):
 | disentanglement | KL(p(a) ‖ r(a∣z)), r an adversary on z (Lample et al. 2017)            |
 | adversarial     | D must take reconstructions, samples and counterfactuals for real      |
 | branch          | … for real given the intervened attribute (Choi et al. 2020)           |
-| pixel           | so must a second discriminator that looks at pixels, both ways         |
+| pixel           | so must a second discriminator that looks at pixels, as what was asked |
 | attribute_d     | C must read the intervened attributes off the counterfactual           |
 | attribute_e     | so must q(a∣x′), E held fixed                                          |
 | consistency     | ‖μ(x′) − μ(x)‖², E held fixed                                          |

@@ -407,15 +407,18 @@ class TrainingModule(lightning.LightningModule):
         }
 
     def _pixel_term(self, pixel: ResidualDiscriminator, fake: Tensor, drawn: _Drawn) -> Tensor:
-        """How far the discriminator on pixels is from taking counterfactuals for real."""
+        """How far the discriminator on pixels is from taking edits for what they were asked to be.
+
+        Not for real alone: the least suspicious edit is none, and all would shrink.
+        """
         n = self.config.mixture.counts(len(fake))[0]
         pixel.eval()  # among drawn images alone its statistics would be of another mixture
         with _held(pixel), self._autocast():
             verdict = pixel(fake[:n])
         pixel.train()
         return objective.generator_loss(
-            _unconditional(verdict), "logistic"
-        ) + objective.generator_loss(_branch(verdict, drawn), "logistic", drawn.whole[:n].float())
+            _branch(verdict, drawn), "logistic", drawn.whole[:n].float()
+        )
 
     def _reread(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoder, held fixed, reads off images: logits of a, mean of z."""
