@@ -110,7 +110,8 @@ def counterfactual(
 ) -> None:
     """Draw the images that would have been, had the attributes been others.
 
-    No labels are needed: the model reads what is there. Images are cropped square and resized.
+    No labels are needed: the model reads what is there. Images are cropped to their middle square
+    and resized; where a photo shows more than an aligned face, "cdvae-gan edit" finds the face.
     """
     if out is None and grid is None and not as_json:
         raise InputError("say where to write: --out FOLDER, --grid FILE.png or both")
