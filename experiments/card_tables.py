@@ -13,17 +13,16 @@ import argparse
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import cdvae_gan
 from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.evaluation.report import show
+from frontier import OTHER_PEOPLE
 
 HEADING = "## Measured"
-OTHER_PEOPLE = ("Male", "Young")
-"""Attributes whose edits may make another person of somebody"""
 COMMANDS = (
     "cdvae-gan evaluate celeba64 CELEBA --groups Male,Young --without identity,realism,strength",
     "cdvae-gan evaluate celeba64 CELEBA --groups Male,Young --limit 500 --without "
@@ -130,33 +129,36 @@ def goals(judged: Mapping[str, Any], faces: Mapping[str, Any]) -> str:
             ".035",
         ),
     ]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join(["| figure | measured | goal |", "| --- | --- | --- |", *lines])
+    return _table(("figure", "measured", "goal"), "---", rows)
 
 
 def identity(faces: Mapping[str, Any]) -> str:
     """A table of who is still who, by attribute."""
     table, columns = faces["tables"]["identity/face"], ("cosine", "kept", "same person")
-    lines = [
-        f"| {name} | {' | '.join(_told(table[name][c]) for c in columns)} |"
+    rows = [
+        (name, *(_told(table[name][c]) for c in columns))
         for name in (*faces["about"]["attributes"], "mean")
     ]
-    return "\n".join([f"| attribute | {' | '.join(columns)} |", "| --- |" + " ---: |" * 3, *lines])
+    return _table(("attribute", *columns), "---:", rows)
 
 
 def realism(faces: Mapping[str, Any]) -> str:
     """A table of Fréchet distances."""
     columns = ("counterfactual", "real (floor)", "times the floor")
-    lines = []
+    rows = []
     for features in ("object", "face"):
         table = faces["tables"][f"realism/{features}"]
         digits = (3, 3, 1) if features == "object" else (4, 4, 1)
         told = [_told(table[c]["Fréchet"], d) for c, d in zip(columns, digits, strict=True)]
         n = table["counterfactual"]["Fréchet"]["n"]
-        lines.append(f"| {features} | {' | '.join(told)} | {n:,} |")
-    return "\n".join(
-        [f"| features | {' | '.join(columns)} | n |", "| --- |" + " ---: |" * 4, *lines]
-    )
+        rows.append((features, *told, f"{n:,}"))
+    return _table(("features", *columns, "n"), "---:", rows)
+
+
+def _table(head: Sequence[str], rule: str, rows: Sequence[Sequence[str]]) -> str:
+    """In Markdown; names on the left, the rest by the rule."""
+    lines = [head, ("---", *[rule] * (len(head) - 1)), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _told(estimate: Mapping[str, float], digits: int = 3, half: bool = False) -> str:

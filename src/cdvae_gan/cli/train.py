@@ -172,9 +172,9 @@ def train(
         names, size = _as_begun(out, names, size, fixed)
     if size is not None and size not in _SIZES:
         raise InputError(f"--size is one of {', '.join(map(str, _SIZES))}, not {size}")
-    if erase and not resume and start_from is None:
+    if erase and start_from is None:
         raise InputError("--erase needs --start-from: the trained model whose z is erased")
-    if at_reach and not resume and start_from is None:
+    if at_reach and start_from is None:
         raise InputError("--at-reach needs --start-from: the calibrated model whose reach it is")
     count = _devices(devices)
 
@@ -190,6 +190,7 @@ def train(
         seed=0 if seed is None else seed,
         batch_size=64 if batch_size is None else batch_size,
     ).changed([*(setting or ()), *(["erase=true"] if erase else [])])
+    reach = _reach(str(start_from)) if at_reach else {}
     main_process = os.environ.get("LOCAL_RANK", "0") == "0"
     console = Console(stderr=as_json, quiet=not main_process)
     data = open_dataset(
@@ -201,7 +202,7 @@ def train(
         progress=console.is_terminal and main_process,
     )
     if at_reach:
-        config = replace(config, reach=_reach(str(start_from), data.attributes))
+        config = replace(config, reach=tuple(reach.get(n, (1.0, 1.0)) for n in data.attributes))
     _train(
         data,
         out,
@@ -243,15 +244,14 @@ def _train(
         raise
 
 
-def _reach(start_from: str, attributes: tuple[str, ...]) -> tuple[tuple[float, float], ...]:
-    """That of the model that a run starts from; 1 for what it does not know."""
+def _reach(start_from: str) -> dict[str, tuple[float, float]]:
+    """That of the model that a run starts from, by attribute."""
     from cdvae_gan import load
 
     known = load(start_from).config
     if not known.reach:
         raise InputError(f"{start_from} has no reach: cdvae-gan calibrate measures one")
-    reach = dict(zip(known.attributes, known.reach, strict=True))
-    return tuple(reach.get(name, (1.0, 1.0)) for name in attributes)
+    return dict(zip(known.attributes, known.reach, strict=True))
 
 
 def _as_begun(

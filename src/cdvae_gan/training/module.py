@@ -282,15 +282,8 @@ class TrainingModule(lightning.LightningModule):
             _unconditional(on_real), _unconditional(on_fake), c.gan_loss
         )
         if c.weights.branch:
-            known = labels >= 0
-            k = self._interventions().attribute(labels.clamp(min=0).float(), known)
-            rows = torch.arange(len(k), device=k.device)
-            loss = loss + objective.discriminator_loss(
-                objective.branch_logits(on_real.realness, k, labels[rows, k].clamp(min=0)),
-                _branch(on_fake, drawn),
-                c.gan_loss,
-                real_weight=known[rows, k].float(),
-            )
+            on_drawn = _branch(on_fake, drawn)
+            loss = loss + self._branch_loss(on_real.realness, labels, on_drawn, c.gan_loss)
         if penalised:
             penalty = objective.r1_penalty(_unconditional(on_real), real)
             loss = loss + c.r1 * _R1_EVERY * penalty
@@ -302,12 +295,25 @@ class TrainingModule(lightning.LightningModule):
             "d/attributes": cross_entropy.detach(),
         }
 
+    def _branch_loss(
+        self, on_real: list[Tensor], labels: Tensor, on_drawn: list[Tensor], kind: objective.GanLoss
+    ) -> Tensor:
+        """A discriminator's loss in branches: each photo is judged in one of its own labels'."""
+        known = labels >= 0
+        k = self._interventions().attribute(labels.clamp(min=0).float(), known)
+        rows = torch.arange(len(k), device=k.device)
+        return objective.discriminator_loss(
+            objective.branch_logits(on_real, k, labels[rows, k].clamp(min=0)),
+            on_drawn,
+            kind,
+            real_weight=known[rows, k].float(),
+        )
+
     def _train_on_pixels(
         self, pixel: ResidualDiscriminator, drawn: _Drawn, labels: Tensor
     ) -> dict[str, Tensor]:
         """Several steps on what was drawn lately; it judges counterfactuals alone."""
         n = self.config.mixture.counts(len(labels))[0]
-        rows = torch.arange(n, device=labels.device)
         self.replay.add(
             Recalled(drawn.x[:n], labels[:n], drawn.fakes[:n].detach(), *_asked_of(drawn, n))
         )
@@ -319,16 +325,10 @@ class TrainingModule(lightning.LightningModule):
                 verdict = pixel(Augmentation.draw(len(images), images.device)(images))
             (logits,) = verdict.realness
             real, fake = [logits[:n]], [logits[n:]]
-            known = seen.labels >= 0
-            k = self._interventions().attribute(seen.labels.clamp(min=0).float(), known)
+            on_edits = objective.branch_logits(fake, seen.attribute, seen.value)
             loss = objective.discriminator_loss(
                 [real[0][:, 0]], [fake[0][:, 0]], "logistic"
-            ) + objective.discriminator_loss(
-                objective.branch_logits(real, k, seen.labels[rows, k].clamp(min=0)),
-                objective.branch_logits(fake, seen.attribute, seen.value),
-                "logistic",
-                real_weight=known[rows, k].float(),
-            )
+            ) + self._branch_loss(real, seen.labels, on_edits, "logistic")
             cross_entropy = objective.known_cross_entropy(verdict.attributes[:n], seen.labels)
             self._step(3, loss + _PIXEL_ATTRIBUTES * cross_entropy)
         return {"pixel/loss": loss.detach(), "pixel/attributes": cross_entropy.detach()}
