@@ -15,6 +15,7 @@ from pathlib import Path
 
 import lightning
 import numpy as np
+import numpy.typing as npt
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -23,9 +24,12 @@ import cdvae_gan
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig, objective
 from cdvae_gan.counterfactual import abduct
 from cdvae_gan.data import AttributeDataset, Batch, open_dataset
+from cdvae_gan.data.dataset import ImageRows
+from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.training import Limits, TrainConfig, train
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.callbacks import Checkpoints, Validation
+from cdvae_gan.training.identity import learn_identity, share_within_people
 from cdvae_gan.training.interventions import (
     InterventionSampler,
     rarity,
@@ -57,6 +61,18 @@ def tiny(preset: str = "default", **changes: object) -> TrainConfig:
 def on_pixels(**changes: object) -> TrainConfig:
     """With a discriminator on pixels."""
     return tiny(weights=replace(objective.Weights(), pixel=2.0), **changes)
+
+
+def of_people(**changes: object) -> TrainConfig:
+    """With a network that tells people apart."""
+    weights = replace(objective.Weights(), identity=10.0)
+    return tiny(weights=weights, identity_steps=2, **changes)
+
+
+@pytest.fixture(scope="session")
+def known(data: AttributeDataset) -> AttributeDataset:
+    """Two avatars in a row are taken for one person."""
+    return replace(data, identities=np.arange(len(data)) // 2)
 
 
 def quick(data: AttributeDataset, out: Path, steps: int, **options: object) -> CDVAEGAN:
@@ -146,6 +162,8 @@ def test_numbers_are_set_by_name_and_checked() -> None:
     refused("pixel_steps and pixel_replay must be at least 1", "pixel_steps=0")
     refused("leave some in the mixture", "mixture.plain=0.75", "weights.pixel=1")
     refused("pixel_replay must hold a batch of 64, not 32", "pixel_replay=32", "weights.pixel=1")
+    refused("leave some in the mixture", "mixture.plain=0.75", "weights.identity=1")
+    refused("identity_steps must be at least 1, not 0", "identity_steps=0")
     refused("head_start must not be negative", "head_start=-1")
 
 
@@ -358,6 +376,115 @@ def test_g_answers_to_the_branch_of_what_was_asked_since_no_edit_looks_realest(
         assert module._pixel_term(module.pixel, drawn.fakes, drawn) < before
 
 
+# -- who is on a photo -----------------------------------------------------------------------------
+
+
+def photos(
+    images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int8], who: npt.NDArray[np.int64]
+) -> AttributeDataset:
+    n, k = labels.shape
+    return AttributeDataset(
+        name="people",
+        attributes=tuple(f"A{i}" for i in range(k)),
+        images=ImageRows(images, np.arange(n)),
+        labels=labels,
+        splits=np.full(n, "train"),
+        files=tuple(map(str, range(n))),
+        identities=who,
+    )
+
+
+def test_people_are_found_again_among_those_never_seen() -> None:
+    """A person's photos have their colour in common, and differ in brightness."""
+    draw = np.random.default_rng(0)
+    colour = draw.integers(40, 216, (60, 1, 1, 3)).repeat(3, axis=0)
+    light = draw.integers(-30, 30, (180, 1, 1, 1))
+    noise = draw.integers(-10, 10, (180, 32, 32, 3))
+    images = (colour + light + noise).clip(0, 255).astype(np.uint8)
+    labels = (light.reshape(-1, 1) > 0).astype(np.int8)
+    people = photos(images, labels, np.arange(60).repeat(3))
+    seen, unseen = people.take(np.arange(90)), people.take(np.arange(90, 180))
+
+    def found_again(network: IdentityNetwork) -> float:
+        network.eval()
+        with torch.no_grad():
+            e = network(unseen.batch(range(90)).images.float() / 127.5 - 1).embedding
+        nearest = (e @ e.T - 2 * torch.eye(90)).argmax(dim=1)
+        network.train()
+        return float((nearest // 3 == torch.arange(90) // 3).float().mean())
+
+    torch.manual_seed(0)
+    network = IdentityNetwork(1, width=8)
+    told: list[int] = []
+    learn_identity(network, seen, 60, report=lambda step, _: told.append(step))
+    assert found_again(network) > 0.5  # by chance .02
+    assert told == [60]
+
+
+def test_what_changes_within_people_is_told_from_what_is_theirs() -> None:
+    labels = np.array([[0, 0, 1], [1, 0, -1], [1, 1, -1], [0, 1, 0], [0, 1, 1]], np.int8)
+    data = photos(np.zeros((5, 8, 8, 3), np.uint8), labels, np.array([1, 1, 2, 2, 3]))
+    comes, stays, unknown = share_within_people(data).tolist()
+    assert comes == 1.0  # (¼ · 4) / 2 within people, more than .24 in all
+    assert stays == 0.0
+    assert unknown == 0.0  # nobody has two known labels
+
+
+def test_the_network_that_tells_people_apart_moves_g_and_is_not_moved(
+    data: AttributeDataset,
+) -> None:
+    torch.manual_seed(0)
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4, mask_channels=2))
+    module = TrainingModule(model, of_people(), torch.full((3,), 0.5), bf16=False)
+    assert module.identity is not None
+    images, labels = data.batch(range(8))
+    x = images.float() / 127.5 - 1
+    drawn = module._draw(x, labels)
+    module._identity_term(module.identity, x, drawn.fakes, drawn).backward()
+    assert all(p.grad is None for p in module.identity.parameters())
+    assert float(model.decoder.out.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    assert not module.train().identity.training  # type: ignore[union-attr]
+
+
+def test_an_edit_counts_by_how_much_people_change_in_what_was_asked(
+    data: AttributeDataset,
+) -> None:
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4))
+    module = TrainingModule(model, of_people(), torch.full((3,), 0.5), bf16=False)
+    assert module.identity is not None
+    images, labels = data.batch(range(8))
+    x = images.float() / 127.5 - 1
+    with torch.no_grad():
+        drawn = module._draw(x, labels)
+        whole = module._identity_term(module.identity, x, drawn.fakes, drawn)
+        module.within_people.zero_()
+        assert module._identity_term(module.identity, x, drawn.fakes, drawn) == 0 < whole
+
+
+def test_people_are_learned_once_for_runs_that_start_from_each_other(
+    known: AttributeDataset, tmp_path: Path
+) -> None:
+    def learned(run: str) -> dict[str, torch.Tensor]:
+        path = tmp_path / run / "checkpoints" / "last.ckpt"
+        state = torch.load(path, weights_only=True)["state_dict"]
+        return {n: v for n, v in state.items() if n.startswith("identity.")}
+
+    quick(known, tmp_path / "one", 1, config=of_people())
+    quick(known, tmp_path / "two", 2, config=of_people(seed=1), start_from=tmp_path / "one")
+    one, two = learned("one"), learned("two")
+    assert one
+    assert all(torch.equal(one[n], two[n]) for n in one)
+
+
+def test_whoever_nobody_knows_cannot_be_told_apart(data: AttributeDataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs to know who is on each photo, which avatars"):
+        quick(data, tmp_path / "run", 1, config=of_people())
+    alone = replace(data, identities=np.arange(len(data)))
+    with pytest.raises(InputError, match="two people or more with several photos: avatars has 0"):
+        quick(alone, tmp_path / "run", 1, config=of_people())
+    assert not (tmp_path / "run").exists()
+
+
 # -- a run -----------------------------------------------------------------------------------------
 
 
@@ -413,15 +540,15 @@ def test_every_validation_image_counts_as_much_as_another(
     assert math.isfinite(figures["val/contrast"])
 
 
-@pytest.mark.parametrize("config", [tiny(), tiny("paper"), on_pixels(pixel_replay=12)])
+@pytest.mark.parametrize("config", [tiny(), tiny("paper"), on_pixels(pixel_replay=12), of_people()])
 def test_a_broken_run_goes_on_exactly(
-    data: AttributeDataset, tmp_path: Path, config: TrainConfig
+    known: AttributeDataset, tmp_path: Path, config: TrainConfig
 ) -> None:
     """Same weights, bit for bit, as a run that was never broken; optimisers and D included."""
-    quick(data, tmp_path / "whole", 5, config=config)
-    quick(data, tmp_path / "broken", 2, config=config)
+    quick(known, tmp_path / "whole", 5, config=config)
+    quick(known, tmp_path / "broken", 2, config=config)
     torch.manual_seed(999)
-    quick(data, tmp_path / "broken", 5, resume=True)
+    quick(known, tmp_path / "broken", 5, resume=True)
     whole, broken = (
         torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
         for name in ("whole", "broken")

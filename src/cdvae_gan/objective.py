@@ -17,6 +17,7 @@ all sizes):
 | attribute_d     | C must read the intervened attributes off the counterfactual           |
 | attribute_e     | so must q(a∣x′), E held fixed                                          |
 | consistency     | ‖μ(x′) − μ(x)‖², E held fixed                                          |
+| identity        | 1 − cos(f(x), f(x′)), f an embedding of who is on a photo, held fixed  |
 | edit            | ‖x′ − x‖: an edit should be no larger than it must                     |
 | mask            | mean m: nor drop more of the photo's detail                            |
 | gate            | mean g: nor be wider                                                   |
@@ -46,6 +47,7 @@ __all__ = [
     "feature_distance",
     "gaussian_rate",
     "generator_loss",
+    "identity",
     "known_cross_entropy",
     "r1_penalty",
     "reconstruction",
@@ -70,6 +72,7 @@ class Weights:
     attribute_d: float = 4.0
     attribute_e: float = 3.0
     consistency: float = 0.1
+    identity: float = 0.0
     edit: float = 4.0
     mask: float = 0.3
     gate: float = 0.3
@@ -184,6 +187,17 @@ def attribute_effect(
 def consistency(z_factual: Tensor, z_counterfactual: Tensor) -> Tensor:
     """Mean squared distance of the codes of x and x′, ``(B, d)`` each. Scalar."""
     return (z_factual - z_counterfactual).square().mean()
+
+
+def identity(photo: Tensor, edit: Tensor, weight: Tensor) -> Tensor:
+    """How far apart x and x′ are for one who tells people apart: mean of 1 − cos. Scalar.
+
+    Args:
+        photo: ``(B, d)``, unit vectors.
+        edit: ``(B, d)``, unit vectors.
+        weight: ``(B,)``, of each sample.
+    """
+    return (weight * (1 - (photo * edit).sum(dim=1))).mean()
 
 
 def branch_logits(realness: list[Tensor], attribute: Tensor, value: Tensor) -> list[Tensor]:

@@ -20,6 +20,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from cdvae_gan.networks.efficientnet import EfficientNetFeatures
 from cdvae_gan.networks.encoder import conv_widths
 from cdvae_gan.networks.memory import channels_last
+from cdvae_gan.networks.residual import ResidualTrunk
 
 __all__ = [
     "Discriminator",
@@ -188,7 +189,7 @@ class ProjectedDiscriminator(Discriminator):
 
 
 class ResidualDiscriminator(Discriminator):
-    """A pre-activation residual network on pixels (He et al. 2016) with mean pooling.
+    """A residual network on pixels.
 
     C shares all but its last layer (auxiliary classifier, Odena et al. 2017): what tells faces
     apart by their attributes is soon of use in telling photos from edits, too.
@@ -196,55 +197,22 @@ class ResidualDiscriminator(Discriminator):
     Args:
         n_attributes: K.
         branches: See :class:`Discriminator`.
-        width: Channels of the first of four stages; each has twice those of the last.
+        width: See :class:`~cdvae_gan.networks.residual.ResidualTrunk`.
     """
 
     def __init__(self, n_attributes: int, branches: bool = True, width: int = 32) -> None:
         super().__init__(n_attributes, branches)
-        self.stem = nn.Conv2d(3, width, 5, stride=2, padding=2)
-        widths = [width * 2**i for i in range(4)]
-        self.stages = nn.ModuleList(
-            _Residual(i, o) for i, o in zip([width, *widths[:-1]], widths, strict=True)
-        )
-        self.norm = nn.BatchNorm2d(widths[-1])
-        self.to_realness = nn.Linear(widths[-1], self.realness_channels)
-        self.to_attributes = nn.Linear(widths[-1], n_attributes)
+        self.trunk = ResidualTrunk(width)
+        self.to_realness = nn.Linear(self.trunk.channels, self.realness_channels)
+        self.to_attributes = nn.Linear(self.trunk.channels, n_attributes)
 
     def features(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        h = self.stem(x)
-        for stage in self.stages:
-            h = stage(h)
-            maps.append(h)
-        return maps
+        return [self.trunk(x)]
 
     def judge(self, features: list[Tensor]) -> Verdict:
-        pooled = F.silu(self.norm(features[-1])).mean(dim=(2, 3))
+        (pooled,) = features
         realness = self.to_realness(pooled).float()[:, :, None, None]
         return Verdict([realness], self.to_attributes(pooled).float())
-
-
-class _Residual(nn.Module):
-    """Half the resolution where the width grows."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__()
-        stride = 1 if channels_in == channels_out else 2
-        self.norm1 = nn.BatchNorm2d(channels_in)
-        self.conv1 = nn.Conv2d(channels_in, channels_out, 3, stride, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(channels_out)
-        self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
-        self.skip = (
-            nn.Identity()
-            if stride == 1
-            else nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = F.silu(self.norm1(x))
-        skip = x if isinstance(self.skip, nn.Identity) else self.skip(h)
-        total: Tensor = skip + self.conv2(F.silu(self.norm2(self.conv1(h))))
-        return total
 
 
 def _head(channels: int, channels_out: int, halvings: int) -> nn.Sequential:

@@ -89,6 +89,9 @@ class TrainConfig:
     """Steps of the discriminator on pixels, where `weights.pixel` asks for one, for each of G's"""
     pixel_replay: int = 2048
     """How many of the last edits, and of their photos, it learns from"""
+    identity_steps: int = 3000
+    """Steps in which the network that tells people apart learns, where `weights.identity` asks for
+    one, before the training begins"""
     head_start: int = 0
     """Steps at the start of a run in which E and G stand still and all others learn"""
     ema: float = 0.999
@@ -127,6 +130,10 @@ class TrainConfig:
             raise InputError(
                 f"pixel_replay must hold a batch of {self.batch_size}, not {self.pixel_replay}"
             )
+        if self.weights.identity and self.mixture.counts(self.batch_size)[0] < 1:
+            raise InputError("weights.identity judges counterfactuals: leave some in the mixture")
+        if self.identity_steps < 1:
+            raise InputError(f"identity_steps must be at least 1, not {self.identity_steps}")
         if self.head_start < 0:
             raise InputError(f"head_start must not be negative, not {self.head_start}")
         if not 0 <= self.ema < 1:

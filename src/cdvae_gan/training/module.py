@@ -32,6 +32,7 @@ from cdvae_gan.networks.discriminator import (
     Verdict,
 )
 from cdvae_gan.networks.encoder import Encoding, sample_gaussian
+from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.config import TrainConfig
@@ -101,6 +102,11 @@ class TrainingModule(lightning.LightningModule):
         if config.weights.pixel:
             self.pixel = ResidualDiscriminator(k)
             self.replay = Replay(config.pixel_replay, model.image_size, k)
+        self.identity: IdentityNetwork | None = None
+        self.within_people: Tensor
+        if config.weights.identity:
+            self.identity = IdentityNetwork(k).requires_grad_(False).eval()
+            self.register_buffer("within_people", torch.ones(k))
         channels_last(self)
         self.trained_d = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.batch_prevalence: Tensor
@@ -112,6 +118,8 @@ class TrainingModule(lightning.LightningModule):
         """As any module's, but what does not learn stays as it is."""
         super().train(mode)
         self.average.eval()
+        if self.identity is not None:
+            self.identity.eval()
         if self.config.erase:
             self.model.encoder.eval()
         return self
@@ -383,6 +391,8 @@ class TrainingModule(lightning.LightningModule):
                 )
             if self.pixel is not None:
                 terms["pixel"] = self._pixel_term(self.pixel, fake, drawn)
+            if self.identity is not None:
+                terms["identity"] = self._identity_term(self.identity, real, fake, drawn)
             if c.weights.attribute_e or c.weights.consistency:
                 read, z_fake = self._reread(fake)
                 terms["attribute_e"] = objective.attribute_effect(
@@ -419,6 +429,17 @@ class TrainingModule(lightning.LightningModule):
         return objective.generator_loss(
             _branch(verdict, drawn), "logistic", drawn.whole[:n].float()
         )
+
+    def _identity_term(
+        self, network: IdentityNetwork, real: Tensor, fake: Tensor, drawn: _Drawn
+    ) -> Tensor:
+        """How far edits are from the person on the photo, by how much people change in that."""
+        n = self.config.mixture.counts(len(fake))[0]
+        with self._autocast():
+            with torch.no_grad():
+                photo = network(real[:n].detach()).embedding
+            edit = network(fake[:n]).embedding
+        return objective.identity(photo, edit, self.within_people[drawn.attribute[:n]])
 
     def _reread(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """What the encoder, held fixed, reads off images: logits of a, mean of z."""

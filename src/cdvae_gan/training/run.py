@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.errors import InputError
 from cdvae_gan.model import CDVAEGAN, ModelConfig, load
+from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.training.callbacks import (
     Checkpoints,
     FiniteLoss,
@@ -41,6 +42,7 @@ from cdvae_gan.training.callbacks import (
 )
 from cdvae_gan.training.config import TrainConfig
 from cdvae_gan.training.erasure import check_room, erase
+from cdvae_gan.training.identity import check_people, learn_identity, share_within_people
 from cdvae_gan.training.interventions import sample_weights, weighted_prevalence
 from cdvae_gan.training.loggers import DEFAULT_LOGGERS, check_loggers, make_loggers
 from cdvae_gan.training.module import TrainingModule
@@ -52,6 +54,7 @@ from cdvae_gan.training.start import learned_weights, take_over
 __all__ = ["Limits", "steps_done", "train"]
 
 _VALIDATION_IMAGES = 256
+_IDENTITY = "identity.to_embedding.weight"
 _MATCHED = Path("checkpoints", "prior-matched-at")
 
 
@@ -128,6 +131,8 @@ def train(
     weights = sample_weights(labels, config.rarity_cap)
     lightning.seed_everything(config.seed, verbose=False)
     model = CDVAEGAN(_model_config(data, config, labels))
+    if config.weights.identity and not resume:
+        check_people(train_data)
     if config.erase and not resume:
         _check_erasure(model, start_from)
     checkpoint = out / "checkpoints" / "last.ckpt"
@@ -167,6 +172,13 @@ def train(
             if config.erase:
                 erase(module.average.encoder, train_data, config.seed)
                 module.model.encoder.load_state_dict(module.average.encoder.state_dict())
+        if module.identity is not None and not resume:
+            module.within_people.copy_(share_within_people(train_data))
+            shares = zip(data.attributes, module.within_people.tolist(), strict=True)
+            said = ", ".join(f"{name} {share:.2f}" for name, share in shares)
+            console.print(f"share that people change in: {said}", soft_wrap=True)
+            if learned is None or _IDENTITY not in learned.weights:
+                _learn_people(module, module.identity, train_data, console)
         if trainer.is_global_zero:
             _describe_environment(out, choice.bf16, trainer)
         stream = StepBatches(
@@ -188,6 +200,26 @@ def train(
             raise KeyboardInterrupt(said)
         console.print(said)
     return load(out)
+
+
+def _learn_people(
+    module: TrainingModule, network: IdentityNetwork, data: AttributeDataset, console: Console
+) -> None:
+    """Teach the network that tells people apart; from then on it stays as it is."""
+    config = module.config
+    with console.status("telling people apart") as status:
+        learn_identity(
+            network.requires_grad_(True).train(),
+            data,
+            config.identity_steps,
+            config.seed,
+            mirror=config.mirror,
+            bf16=module.bf16,
+            report=lambda step, found: status.update(
+                f"telling people apart: step {step}, {found:.2f} found in a batch"
+            ),
+        )
+    network.requires_grad_(False).eval()
 
 
 def _match_priors(out: Path, data: AttributeDataset, step: int) -> None:

@@ -1,0 +1,149 @@
+"""A network that tells people apart, learned before a training from who is on the photos.
+
+Two photos of a person differ in what a person can change, a smile, glasses, a beard; the network
+learns to see past that, and so its distance between a photo and an edit says how far the edit has
+gone beyond it. It is learned from the training photos alone and shares nothing with the network
+by which `evaluation` tells people apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+
+from cdvae_gan.data import AttributeDataset
+from cdvae_gan.errors import InputError
+from cdvae_gan.images import to_float
+from cdvae_gan.networks.identity import IdentityNetwork
+from cdvae_gan.objective import known_cross_entropy
+from cdvae_gan.training.augmentation import Augmentation
+
+__all__ = ["check_people", "learn_identity", "share_within_people"]
+
+_PEOPLE = 64
+_TEMPERATURE = 0.1
+_LEARNING_RATE = 2e-3
+
+
+def check_people(data: AttributeDataset) -> NDArray[np.int64]:
+    """Who is on the photos, ``(N,)``.
+
+    Raises:
+        InputError: Where that is not known, or fewer than two people are on several photos.
+    """
+    if data.identities is None:
+        raise InputError(
+            f"weights.identity needs to know who is on each photo, which {data.name} does not say: "
+            "leave it 0"
+        )
+    people = np.asarray(data.identities)
+    several = int((np.unique(people, return_counts=True)[1] > 1).sum())
+    if several < 2:
+        raise InputError(
+            f"weights.identity needs two people or more with several photos: {data.name} has "
+            f"{several}"
+        )
+    return people
+
+
+def learn_identity(
+    network: IdentityNetwork,
+    data: AttributeDataset,
+    steps: int,
+    seed: int = 0,
+    *,
+    mirror: bool = True,
+    bf16: bool = False,
+    report: Callable[[int, float], None] | None = None,
+) -> None:
+    """Teach a network, in place, to find the other photo of a person among those of others.
+
+    Of 64 people a step two photos each, all augmented; the loss is the normalised cross-entropy of
+    similarities at temperature 0.1 (NT-Xent: Chen et al. 2020), and the attributes' cross-entropy.
+
+    Args:
+        network: Of the data's attributes.
+        data: Photos with identities.
+        steps: How many.
+        seed: Of the order and the augmentation.
+        mirror: Whether photos are mirrored at random.
+        bf16: Whether convolutions run in bfloat16.
+        report: Is told the step and the share of photos whose other was found, now and then.
+
+    Raises:
+        InputError: See `check_people`.
+    """
+    photos_of = _photos_of(check_people(data))
+    draw = np.random.default_rng(seed)
+    device = network.to_embedding.weight.device
+    n = min(_PEOPLE, len(photos_of))
+    other = torch.arange(2 * n, device=device).roll(n)
+    optimizer = AdamW(network.parameters(), _LEARNING_RATE, weight_decay=0.01)
+    schedule = OneCycleLR(optimizer, _LEARNING_RATE, total_steps=max(2, steps))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for step in range(1, steps + 1):
+            people = draw.choice(len(photos_of), n, replace=False)
+            pairs = np.stack([draw.choice(photos_of[i], 2, replace=False) for i in people], axis=1)
+            images, labels = data.batch(pairs.reshape(-1))
+            x = _augmented(to_float(images.to(device)), mirror)
+            with _autocast(device, bf16):
+                seen = network(x)
+            similar = seen.embedding @ seen.embedding.T / _TEMPERATURE
+            similar = similar.masked_fill(torch.eye(2 * n, device=device) > 0, -torch.inf)
+            loss = F.cross_entropy(similar, other)
+            loss = loss + known_cross_entropy(seen.attributes, labels.to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if report is not None and (step % 250 == 0 or step == steps):
+                report(step, float((similar.argmax(dim=1) == other).float().mean()))
+
+
+def share_within_people(data: AttributeDataset) -> Tensor:
+    """For each attribute the share of its variance that lies within people, ``(K,)`` in [0, 1].
+
+    A smile comes and goes: near 1. Whether someone is a man does not: near 0, and whoever changes
+    it may well make another person of them. Pooled over people with two known labels or more.
+
+    Raises:
+        InputError: See `check_people`.
+    """
+    _, who = np.unique(check_people(data), return_inverse=True)
+    shares = []
+    for labels in np.asarray(data.labels).T:
+        known = labels >= 0
+        people, values = who[known], labels[known].astype(np.float64)
+        n = np.bincount(people, minlength=who.max() + 1)
+        mean = np.bincount(people, values, minlength=len(n)) / np.maximum(n, 1)
+        inside = ((values - mean[people]) ** 2).sum() / max((n[n > 0] - 1).sum(), 1)
+        total = values.var() if len(values) else 0.0
+        shares.append(min(inside / total, 1.0) if total else 0.0)
+    return torch.tensor(shares, dtype=torch.float32)
+
+
+def _photos_of(people: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+    """The rows of each person who has several."""
+    order = np.argsort(people, kind="stable")
+    _, first = np.unique(people[order], return_index=True)
+    return [rows for rows in np.split(order, first[1:]) if len(rows) > 1]
+
+
+def _augmented(x: Tensor, mirror: bool) -> Tensor:
+    if mirror:
+        mirrored = torch.rand(len(x), device=x.device)[:, None, None, None] < 0.5
+        x = torch.where(mirrored, x.flip(3), x)
+    return Augmentation.draw(len(x), x.device)(x)
+
+
+def _autocast(device: torch.device, bf16: bool) -> AbstractContextManager[None]:
+    return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()
