@@ -602,6 +602,7 @@ def test_a_run_that_is_over_stays_as_it_is(data: AttributeDataset, tmp_path: Pat
     assert before.keys() == {"model/model.safetensors", "best/model.safetensors"}
     quick(data, tmp_path, 2, resume=True)
     assert trained(tmp_path) == before
+    assert [path.name for path in (tmp_path / "logs").glob("*.csv")] == ["metrics.csv"]
     matched = tmp_path / "checkpoints" / "prior-matched-at"
     matched.unlink()
     quick(data, tmp_path, 2, resume=True)

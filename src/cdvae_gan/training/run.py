@@ -141,6 +141,9 @@ def train(
     if not resume and not rank_zero_only.rank:  # type: ignore[attr-defined]
         _begin(out, data, config)
     start = steps_done(out) if resume else 0
+    if resume and limits.steps is not None and start >= limits.steps and _finished(out, start):
+        console.print(f"the run has made its {start} steps: nothing is left to do")
+        return load(out)
 
     limit, signals = TimeLimit(limits.seconds), StopSignals()
     look = Validation(validation_data, out, validate_every)
