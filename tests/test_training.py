@@ -12,6 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning
 import numpy as np
@@ -36,7 +37,7 @@ from cdvae_gan.training.interventions import (
     sample_weights,
     weighted_prevalence,
 )
-from cdvae_gan.training.module import TrainingModule
+from cdvae_gan.training.module import TrainingModule, _Drawn
 from cdvae_gan.training.order import StepBatches
 from cdvae_gan.training.precision import choose_precision
 from cdvae_gan.training.replay import Recalled, Replay
@@ -73,6 +74,23 @@ def of_people(**changes: object) -> TrainConfig:
 def known(data: AttributeDataset) -> AttributeDataset:
     """Two avatars in a row are taken for one person."""
     return replace(data, identities=np.arange(len(data)) // 2)
+
+
+class Drawn(NamedTuple):
+    """What a module that has learned nothing draws from eight images."""
+
+    module: TrainingModule
+    x: torch.Tensor
+    drawn: _Drawn
+
+
+def draws(data: AttributeDataset, config: TrainConfig) -> Drawn:
+    torch.manual_seed(0)
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4, mask_channels=2))
+    module = TrainingModule(model, config, torch.full((3,), 0.5), bf16=False)
+    images, labels = data.batch(range(8))
+    x = images.float() / 127.5 - 1
+    return Drawn(module, x, module._draw(x, labels))
 
 
 def quick(data: AttributeDataset, out: Path, steps: int, **options: object) -> CDVAEGAN:
@@ -348,27 +366,20 @@ def test_in_a_head_start_the_discriminators_alone_learn(
 
 
 def test_a_discriminator_on_pixels_moves_g_and_g_does_not_move_it(data: AttributeDataset) -> None:
-    torch.manual_seed(0)
-    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4, mask_channels=2))
-    module = TrainingModule(model, on_pixels(), torch.full((3,), 0.5), bf16=False)
+    module, _, drawn = draws(data, on_pixels())
     assert module.pixel is not None
-    images, labels = data.batch(range(8))
-    drawn = module._draw(images.float() / 127.5 - 1, labels)
     module._pixel_term(module.pixel, drawn.fakes, drawn).backward()
     assert all(p.grad is None for p in module.pixel.parameters())
-    assert float(model.decoder.out.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    assert float(module.model.decoder.out.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
     assert module.pixel.training
 
 
 def test_g_answers_to_the_branch_of_what_was_asked_since_no_edit_looks_realest(
     data: AttributeDataset,
 ) -> None:
-    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4))
-    module = TrainingModule(model, on_pixels(), torch.full((3,), 0.5), bf16=False)
+    module, _, drawn = draws(data, on_pixels())
     assert module.pixel is not None
-    images, labels = data.batch(range(8))
     with torch.no_grad():
-        drawn = module._draw(images.float() / 127.5 - 1, labels)
         before = module._pixel_term(module.pixel, drawn.fakes, drawn)
         module.pixel.to_realness.bias[0] += 5
         assert module._pixel_term(module.pixel, drawn.fakes, drawn) == before
@@ -433,29 +444,20 @@ def test_what_changes_within_people_is_told_from_what_is_theirs() -> None:
 def test_the_network_that_tells_people_apart_moves_g_and_is_not_moved(
     data: AttributeDataset,
 ) -> None:
-    torch.manual_seed(0)
-    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4, mask_channels=2))
-    module = TrainingModule(model, of_people(), torch.full((3,), 0.5), bf16=False)
+    module, x, drawn = draws(data, of_people())
     assert module.identity is not None
-    images, labels = data.batch(range(8))
-    x = images.float() / 127.5 - 1
-    drawn = module._draw(x, labels)
     module._identity_term(module.identity, x, drawn.fakes, drawn).backward()
     assert all(p.grad is None for p in module.identity.parameters())
-    assert float(model.decoder.out.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    assert float(module.model.decoder.out.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
     assert not module.train().identity.training  # type: ignore[union-attr]
 
 
 def test_an_edit_counts_by_how_much_people_change_in_what_was_asked(
     data: AttributeDataset,
 ) -> None:
-    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4))
-    module = TrainingModule(model, of_people(), torch.full((3,), 0.5), bf16=False)
+    module, x, drawn = draws(data, of_people())
     assert module.identity is not None
-    images, labels = data.batch(range(8))
-    x = images.float() / 127.5 - 1
     with torch.no_grad():
-        drawn = module._draw(x, labels)
         whole = module._identity_term(module.identity, x, drawn.fakes, drawn)
         module.within_people.zero_()
         assert module._identity_term(module.identity, x, drawn.fakes, drawn) == 0 < whole

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["Augmentation"]
+__all__ = ["Augmentation", "mirrored"]
 
 _SHIFT = 0.125  # of half the image: 4 pixels of 64
 _SCALE = 0.08
@@ -22,6 +22,12 @@ _BRIGHTNESS = 0.2
 _CONTRAST = (0.75, 1.25)
 _SATURATION = (0.5, 1.5)
 _RECOLOURED = 0.5
+
+
+def mirrored(x: Tensor) -> Tensor:
+    """Images ``(B, 3, H, W)``, each left and right exchanged or not, at random."""
+    exchanged = torch.rand(len(x), device=x.device)[:, None, None, None] < 0.5
+    return torch.where(exchanged, x.flip(3), x)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ by which `evaluation` tells people apart.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.images import to_float
 from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.objective import known_cross_entropy
-from cdvae_gan.training.augmentation import Augmentation
+from cdvae_gan.training.augmentation import Augmentation, mirrored
 
 __all__ = ["check_people", "learn_identity", "share_within_people"]
 
@@ -94,9 +93,10 @@ def learn_identity(
             people = draw.choice(len(photos_of), n, replace=False)
             pairs = np.stack([draw.choice(photos_of[i], 2, replace=False) for i in people], axis=1)
             images, labels = data.batch(pairs.reshape(-1))
-            x = _augmented(to_float(images.to(device)), mirror)
-            with _autocast(device, bf16):
-                seen = network(x)
+            x = to_float(images.to(device))
+            x = mirrored(x) if mirror else x
+            with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+                seen = network(Augmentation.draw(len(x), device)(x))
             similar = seen.embedding @ seen.embedding.T / _TEMPERATURE
             similar = similar.masked_fill(torch.eye(2 * n, device=device) > 0, -torch.inf)
             loss = F.cross_entropy(similar, other)
@@ -136,14 +136,3 @@ def _photos_of(people: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     order = np.argsort(people, kind="stable")
     _, first = np.unique(people[order], return_index=True)
     return [rows for rows in np.split(order, first[1:]) if len(rows) > 1]
-
-
-def _augmented(x: Tensor, mirror: bool) -> Tensor:
-    if mirror:
-        mirrored = torch.rand(len(x), device=x.device)[:, None, None, None] < 0.5
-        x = torch.where(mirrored, x.flip(3), x)
-    return Augmentation.draw(len(x), x.device)(x)
-
-
-def _autocast(device: torch.device, bf16: bool) -> AbstractContextManager[None]:
-    return torch.autocast(device.type, torch.bfloat16) if bf16 else nullcontext()

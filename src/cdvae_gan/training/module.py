@@ -34,7 +34,7 @@ from cdvae_gan.networks.discriminator import (
 from cdvae_gan.networks.encoder import Encoding, sample_gaussian
 from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.networks.memory import channels_last
-from cdvae_gan.training.augmentation import Augmentation
+from cdvae_gan.training.augmentation import Augmentation, mirrored
 from cdvae_gan.training.config import TrainConfig
 from cdvae_gan.training.interventions import InterventionSampler
 from cdvae_gan.training.order import seed_step
@@ -167,8 +167,7 @@ class TrainingModule(lightning.LightningModule):
     def _prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
         x = to_float(batch.images)
         if self.config.mirror:
-            mirrored = torch.rand(len(x), device=x.device)[:, None, None, None] < 0.5
-            x = torch.where(mirrored, x.flip(3), x)
+            x = mirrored(x)
         return x.contiguous(memory_format=torch.channels_last), batch.labels
 
     def _draw(self, x: Tensor, labels: Tensor) -> _Drawn:
@@ -437,7 +436,7 @@ class TrainingModule(lightning.LightningModule):
         n = self.config.mixture.counts(len(fake))[0]
         with self._autocast():
             with torch.no_grad():
-                photo = network(real[:n].detach()).embedding
+                photo = network(real[:n]).embedding
             edit = network(fake[:n]).embedding
         return objective.identity(photo, edit, self.within_people[drawn.attribute[:n]])
 

@@ -176,10 +176,7 @@ def train(
                 erase(module.average.encoder, train_data, config.seed)
                 module.model.encoder.load_state_dict(module.average.encoder.state_dict())
         if module.identity is not None and not resume:
-            module.within_people.copy_(share_within_people(train_data))
-            shares = zip(data.attributes, module.within_people.tolist(), strict=True)
-            said = ", ".join(f"{name} {share:.2f}" for name, share in shares)
-            console.print(f"share that people change in: {said}", soft_wrap=True)
+            _weigh_by_people(module, train_data, console)
             if learned is None or _IDENTITY not in learned.weights:
                 _learn_people(module, module.identity, train_data, console)
         if trainer.is_global_zero:
@@ -203,6 +200,14 @@ def train(
             raise KeyboardInterrupt(said)
         console.print(said)
     return load(out)
+
+
+def _weigh_by_people(module: TrainingModule, data: AttributeDataset, console: Console) -> None:
+    """How much an edit's distance from the person counts, for each attribute."""
+    module.within_people.copy_(share_within_people(data))
+    shares = zip(data.attributes, module.within_people.tolist(), strict=True)
+    said = ", ".join(f"{name} {share:.2f}" for name, share in shares)
+    console.print(f"share that people change in: {said}", soft_wrap=True)
 
 
 def _learn_people(
