@@ -224,6 +224,16 @@ def test_a_model_that_is_given_is_not_trained() -> None:
     assert "model" not in {step.name for step in steps_of(avatars(TINY, "avatars64"))}
 
 
+def test_judges_that_are_given_are_not_trained(copy: Path, suite: Suite) -> None:
+    given = replace(suite, judges=(str(copy / "work/avatars/judge-svm"),))
+    assert [step.name for step in steps_of(given)] == ["model", "evaluation", "detail"]
+    before = done(copy)
+    reproduce([given], copy / "work", docs=copy / "docs")
+    changed = [name for name, at in done(copy).items() if at != before[name]]
+    assert changed == ["detail", "evaluation"]
+    assert "Judges, trained aside: svm." in (copy / "docs/results.md").read_text()
+
+
 def test_what_is_done_is_not_done_again(copy: Path, suite: Suite) -> None:
     before, text = done(copy), (copy / "docs/results.md").read_text()
     (copy / "docs/results.md").unlink()

@@ -131,6 +131,8 @@ class Suite:
     attributes: tuple[str, ...] | None = None
     model: str | None = None
     """A trained model, to be evaluated in place of training one"""
+    judges: tuple[str, ...] = ()
+    """Judges that there are, by name or folder, in place of training some"""
     groups: tuple[str, ...] = ()
 
     @cached_property
@@ -156,8 +158,9 @@ class Bench:
         )
 
     def judges(self) -> list[Judge]:
-        """Those that the steps before have trained."""
-        return [load_judge(self.folder / f"judge-{f}") for f in self.suite.scale.families]
+        """Those that were given, or that the steps before have trained."""
+        trained = [self.folder / f"judge-{f}" for f in self.suite.scale.families]
+        return [load_judge(j) for j in self.suite.judges or trained]
 
     def model(self) -> CDVAEGAN:
         """The one that was given, or that a step before has trained."""
@@ -191,13 +194,16 @@ def avatars(scale: Scale, model: str | None = None, seed: int = 0) -> Suite:
     return Suite("avatars", "Avatars", scale, demo_config(seed), model=model)
 
 
-def faces(celeba: str | Path, model: str | None = None, seed: int = 0) -> Suite:
+def faces(
+    celeba: str | Path, model: str | None = None, seed: int = 0, judges: Sequence[str] = ()
+) -> Suite:
     """CelebA at 64 pixels.
 
     Args:
         celeba: Its folder.
         model: A trained model; None to train one for an hour and a half.
         seed: Of the training.
+        judges: By name or folder; none to train four.
     """
     scale = Scale(
         str(celeba),
@@ -208,7 +214,9 @@ def faces(celeba: str | Path, model: str | None = None, seed: int = 0) -> Suite:
         seconds=(900, 5400, 1200),
     )
     config = TrainConfig.from_preset("default", seed=seed)
-    return Suite("faces", "Faces", scale, config, FACES, model, ("Male", "Young"))
+    return Suite(
+        "faces", "Faces", scale, config, FACES, model, tuple(judges), groups=("Male", "Young")
+    )
 
 
 def steps_of(suite: Suite) -> list[Step]:
@@ -221,6 +229,7 @@ def steps_of(suite: Suite) -> list[Step]:
         "attributes": suite.attributes,
     }
     judging = {**data, "judging": asdict(scale.judging)}
+    families = () if suite.judges else scale.families
     training: dict[str, Any] = {}
     if suite.model is not None:
         training = {"model": suite.model, "weights": model_digest(load(suite.model))}
@@ -229,13 +238,14 @@ def steps_of(suite: Suite) -> list[Step]:
     everything = {
         **judging,
         **training,
-        "families": scale.families,
+        "families": families,
+        "judges": suite.judges,
         "evaluated": scale.evaluated,
         "groups": suite.groups,
         "settings": {**asdict(scale.settings), "without": sorted(scale.settings.without)},
     }
     return [
-        *(Step(f"judge-{f}", judge, judging, partial(_judge, f)) for f in scale.families),
+        *(Step(f"judge-{f}", judge, judging, partial(_judge, f)) for f in families),
         *([Step("model", model, training, _model)] if suite.model is None else []),
         Step("evaluation", evaluation, everything, _evaluation, of_weights=True),
         Step(

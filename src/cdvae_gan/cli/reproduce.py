@@ -39,7 +39,7 @@ def reproduce(
         typer.Option(
             "--shipped",
             help="The shipped models, avatars64 and celeba64, in place of training for 60 and 90 "
-            "minutes.",
+            "minutes, and the shipped judges of faces.",
         ),
     ] = False,
     model: Annotated[
@@ -70,6 +70,7 @@ def reproduce(
         raise InputError(f"{out} is a file: the steps need a folder")
 
     from cdvae_gan.data.open import find_source
+    from cdvae_gan.evaluation.judges import shipped_judges
     from cdvae_gan.reproduce import FULL, SHIPPED, SMALL, avatars, faces
     from cdvae_gan.reproduce import reproduce as run
 
@@ -81,7 +82,8 @@ def reproduce(
         else avatars(SMALL if small else FULL, seed=seed)
     ]
     if celeba is not None:
-        suites.append(faces(celeba, "celeba64" if shipped else model, seed))
+        given = ("celeba64", tuple(shipped_judges())) if shipped else (model, ())
+        suites.append(faces(celeba, given[0], seed, given[1]))
     page = run(
         suites,
         out,
