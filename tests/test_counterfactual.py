@@ -16,7 +16,7 @@ from PIL import Image
 
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig
 from cdvae_gan.action import FLIP, LEAVE, present, relabelled, related
-from cdvae_gan.counterfactual import abduct, act, parse_do, predict, transport
+from cdvae_gan.counterfactual import abduct, act, parse_do, predict, reached, transport
 from cdvae_gan.images import to_float
 from cdvae_gan.networks.decoder import Drawing
 
@@ -300,10 +300,28 @@ def test_a_counterfactual_is_drawn_as_far_as_the_model_reaches(x: torch.Tensor) 
     for before, after, reach in ((a, asked, 2.0), (asked, a, 0.5)):
         found = abduct(near, x)._replace(a=before)
         found = found._replace(drawing=near.decoder(found.z, before, found.u))
-        moved, _ = predict(far, x, found, after, 1.0)
+        code = torch.where(after == before, LEAVE, after)
+        moved, _ = predict(far, x, found, after, code, 1.0)
         there = near.decoder(found.z, before + reach * (after - before), found.u)
         expected = transport(x, found.drawing, there, 1.0).image.clamp(-1, 1)
         assert torch.equal(moved, expected)
+
+
+def test_what_is_brought_along_goes_as_far_as_what_brought_it() -> None:
+    reach = torch.tensor([[0.5, 1.0, 1.5, 2.0], [3.0, 0.7, 1.2, 1.0]])
+    a = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
+    asked = torch.tensor([[1.0, 0.0, 1.0, 0.0]])
+
+    def drawn(*told: int) -> list[float]:
+        named = torch.tensor([k in told for k in range(4)])
+        found: list[float] = reached(a, asked, named, reach)[0].tolist()
+        return found
+
+    assert drawn(0) == pytest.approx([0.5, 0.5, 1, 0])  # the second gave way to the first
+    assert drawn(1) == pytest.approx([0.7, 0.3, 1, 0])  # the first came in the second's place
+    assert drawn(0, 1) == pytest.approx([0.5, 0.3, 1, 0])
+    # What was named and does not change brings nothing along, however far it would go.
+    assert drawn(1, 2) == pytest.approx([0.7, 0.3, 1, 0])
 
 
 def test_two_exclusive_attributes_cannot_both_be_asked_for() -> None:

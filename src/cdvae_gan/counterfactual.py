@@ -4,7 +4,8 @@
                  t = ½; 1 − c where do says 0, c where do says 1
     action       a′ = do(a; S = s), s in {0, 1}, a strength in between, or "flip"
     prediction   x′ = clip((1 − κ) G(z, u, a″) + κ (x + g (G(z, u, a″) − G(z, u, a) − m ε)))
-                 a″ = a + ρ (a′ − a), ρ_k for putting k on and another for taking it off
+                 a″ = a + ρ (a′ − a), ρ_k for putting k on and another for taking it off;
+                      what rules bring along goes as far as what brought it
                  m  = 1 − exp(−Σ_c |M_c(a″) − M_c(a)|), 0 for a model without a mask
                  g  = 1 − exp(−(Σ_c |N_c(a″) − N_c(a)|)²), 1 for a model without a gate
 
@@ -267,20 +268,31 @@ def _replacing(
     return (first * (falling * (there == 0))[:, None]).amax(dim=2)
 
 
-def reached(a: Tensor, asked: Tensor, reach: Tensor) -> Tensor:
+def reached(a: Tensor, asked: Tensor, told: Tensor, reach: Tensor) -> Tensor:
     """What a counterfactual is drawn with, a + ρ (a′ − a), ``(B, K)``.
+
+    What moves without having been told goes as far as what was, the farthest if that is several: a
+    light moustache shall not bring a heavy beard.
 
     Args:
         a: ``(B, K)`` in {0, 1}.
         asked: ``(B, K)`` in [0, 1]: a′.
+        told: ``(K,)`` or ``(B, K)``, true for the attributes that the intervention names.
         reach: ``(2, K)``: ρ of putting on and of taking off.
     """
     step = asked - a
-    return a + torch.where(step > 0, reach[0], reach[1]) * step
+    own = torch.where(step > 0, reach[0], reach[1])
+    leading = torch.where(told & (step != 0), own, 0).amax(dim=1, keepdim=True)
+    return a + torch.where(told, own, leading) * step
 
 
 def predict(
-    model: CDVAEGAN, x: Tensor, abduction: Abduction, a: Tensor, detail: float | Tensor
+    model: CDVAEGAN,
+    x: Tensor,
+    abduction: Abduction,
+    a: Tensor,
+    code: Tensor,
+    detail: float | Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Draw the images that would have been.
 
@@ -289,12 +301,13 @@ def predict(
         x: ``(B, 3, H, W)`` in [−1, 1], the images that were abducted.
         abduction: Their latents.
         a: ``(B, K)``: a′.
+        code: ``(K,)`` or ``(B, K)``: the intervention by which a became a′.
         detail: κ in [0, 1]; a number, or one for each image, ``(B, 1, 1, 1)``.
 
     Returns:
         x′ ``(B, 3, H, W)`` in [−1, 1] and the mask ``(B, 1, H, W)`` in [0, 1].
     """
-    drawn_with = reached(abduction.a, a, model.reach)
+    drawn_with = reached(abduction.a, a, code >= 0, model.reach)
     return move(x, abduction, a, model.decoder(abduction.z, drawn_with, abduction.u), detail)
 
 
@@ -354,7 +367,7 @@ def explain(
         given = None if labels is None else labels[start : start + _BATCH].to(device)
         found = abduct(model, chunk, given, code)
         asked = act_by_code(found.a, found.probabilities, code, known, strength)
-        drawn, mask = predict(model, chunk, found, asked, detail)
+        drawn, mask = predict(model, chunk, found, asked, code, detail)
         after = model.encoder(drawn).a_logits.sigmoid()
         parts.append([drawn, found.probabilities, asked, after, mask, found.a])
     joined = [torch.cat(p).cpu().contiguous() for p in zip(*parts, strict=True)]

@@ -146,12 +146,12 @@ class ModelEditor:
     ) -> Tensor:
         model = self.model
         moved, found = self._abducted(x)
-        a = found.a
+        a, code = found.a, torch.full_like(found.a, LEAVE)
         if attribute is not None and target is not None:
             code = setting(attribute, target.to(a.device), model.attributes)
             found = abduct_for(model, found, code)
             a = act_by_code(found.a, found.probabilities, code, self._rules, strength)
-        return predict(model, moved, found, a, self.detail)[0].to(x.device)
+        return predict(model, moved, found, a, code, self.detail)[0].to(x.device)
 
     def abduction(self, x: Tensor) -> Abduction:
         """What the model infers of images ``(B, 3, H, W)`` in [−1, 1], on its own device."""

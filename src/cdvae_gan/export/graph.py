@@ -81,7 +81,7 @@ class CounterfactualGraph(nn.Module):
         found = abduct(self.model, image, labels, do)
         known = Rules(self.yields, self.replaces, self.takes, self.brings)
         a = act_by_code(found.a, found.probabilities, do, known, strength[:, None])
-        drawn, mask = predict(self.model, image, found, a, detail[:, None, None, None])
+        drawn, mask = predict(self.model, image, found, a, do, detail[:, None, None, None])
         after = self.model.encoder(drawn).a_logits.sigmoid()
         return drawn, mask, found.probabilities, a, after
 

@@ -121,7 +121,7 @@ class _Decoder(nn.Module):
         factual = Drawing(*drawing.split(self.decoder.channels_out, dim=1))
         known = Rules(self.yields, self.replaces, self.takes, self.brings)
         asked = act_by_code(a, before, do, known, strength[:, None])
-        drawn = self.decoder(z, reached(a, asked, self.reach), u)
+        drawn = self.decoder(z, reached(a, asked, do >= 0, self.reach), u)
         found = Abduction(z, u, a, a, factual)
         moved, mask = move(image, found, asked, drawn, detail[:, None, None, None])
         return moved, mask, asked, torch.cat(drawn, dim=1)

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 
-from cdvae_gan.counterfactual import abduct, act, predict
+from cdvae_gan.action import FLIP, LEAVE
+from cdvae_gan.counterfactual import abduct, act_by_code, predict, rules_of
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.errors import InputError
 from cdvae_gan.figures import grid
@@ -220,7 +221,8 @@ class Validation(Callback):
             rows = torch.arange(len(x), device=module.device)
             flipped = found.a.clone()
             flipped[rows, which] = 1 - flipped[rows, which]
-            drawn, mask = predict(model, x, found, flipped, model.config.detail)
+            code = torch.where(flipped == found.a, LEAVE, flipped)
+            drawn, mask = predict(model, x, found, flipped, code, model.config.detail)
             after = d(drawn).attributes > 0
             note("flips_read", (after[rows, which] == (flipped[rows, which] > 0.5)).float().mean())
             others = torch.ones_like(before)
@@ -247,9 +249,11 @@ def pictures(model: CDVAEGAN, x: Tensor) -> Image.Image:
     """
     found = abduct(model, x)
     columns = [x, found.drawing.location]
-    for name in model.attributes:
-        a = act(found.a, {name: "flip"}, model.config, found.probabilities).a
-        columns.append(predict(model, x, found, a, model.config.detail)[0])
+    known = rules_of(model.config, x.device)
+    for flip in FLIP * torch.eye(len(model.attributes), device=x.device):
+        code = torch.where(flip > 0, flip, LEAVE)
+        a = act_by_code(found.a, found.probabilities, code, known, 1.0)
+        columns.append(predict(model, x, found, a, code, model.config.detail)[0])
     cells = [to_uint8(c).permute(0, 2, 3, 1).cpu().numpy() for c in columns]
     return grid(
         [[column[i] for column in cells] for i in range(len(x))],

@@ -26,6 +26,8 @@ class Interventions(NamedTuple):
     """``(B, K)`` in [0, 1]: a′"""
     changed: Tensor
     """``(B, K)``, true where a′ differs from a"""
+    told: Tensor
+    """``(B, K)``, true where that is asked for, not brought along"""
     attribute: Tensor
     """``(B,)``: the attribute in whose branch D judges the result"""
     whole: Tensor
@@ -116,6 +118,8 @@ class InterventionSampler:
         differs = target != a
         weights = rarity(a, self.prevalence, self.cap) * differs + 1e-9
         attribute = torch.where(is_flip, flipped, torch.multinomial(weights, 1)[:, 0])
+        alone = torch.nn.functional.one_hot(flipped, a.shape[1]) > 0
+        told = torch.where(is_flip[:, None], alone, differs)
         partial = torch.rand(n, device=a.device) < self.partial
         strength = torch.where(partial, torch.rand(n, device=a.device), 1.0)[:, None]
-        return Interventions(a + strength * (target - a), differs, attribute, ~partial)
+        return Interventions(a + strength * (target - a), differs, told, attribute, ~partial)

@@ -185,7 +185,7 @@ class TrainingModule(lightning.LightningModule):
             hard = a.detach().round()
             wanted = self._interventions()(hard)
             n_cf, n_plain, n_rec, n_prior = self.config.mixture.counts(n)
-            drawn_with = reached(hard, wanted.a, self.model.reach)
+            drawn_with = reached(hard, wanted.a, wanted.told, self.model.reach)
             prior_z = torch.randn(n_prior, z.shape[1], device=x.device)
             prior_a = hard[torch.randperm(n, device=x.device)[:n_prior]]
             factual, other, prior = self._decode_together(
