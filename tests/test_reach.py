@@ -18,6 +18,7 @@ from cdvae_gan.cli import main
 from cdvae_gan.data.dataset import AttributeDataset, ImageRows
 from cdvae_gan.networks.decoder import Drawing
 from cdvae_gan.networks.encoder import Encoding
+from cdvae_gan.networks.identity import Identified
 from cdvae_gan.training.reach import BOUNDS, calibrated
 
 NAMES = ("Top", "Bottom")
@@ -51,13 +52,29 @@ def model() -> CDVAEGAN:
     return model
 
 
-def photos(n: int = 80, without: int | None = None) -> AttributeDataset:
+class Acquaintance(nn.Module):
+    """Knows people by the brightness of some rows."""
+
+    def __init__(self, rows: slice) -> None:
+        super().__init__()
+        self.to_embedding = nn.Linear(1, 1)
+        self.rows = rows
+
+    def forward(self, x: Tensor) -> Identified:
+        angle = 3 * x[:, :, self.rows].mean((1, 2, 3))
+        return Identified(torch.stack([angle.cos(), angle.sin()], dim=1), angle[:, None])
+
+
+def photos(
+    n: int = 80, without: int | None = None, labels: np.ndarray | None = None, spread: float = 3.0
+) -> AttributeDataset:
     """Halves that are dark, about −¼, or bright, about ¼; each photo a little different."""
     draw = np.random.default_rng(0)
-    labels = draw.integers(0, 2, (n, 2)).astype(np.int8)
+    if labels is None:
+        labels = draw.integers(0, 2, (n, 2)).astype(np.int8)
     if without is not None:
         labels[:, without] = 0
-    level = 127.5 * (1 + 0.5 * (labels - 0.5)) + draw.normal(0, 3, (n, 2))
+    level = 127.5 * (1 + 0.5 * (labels - 0.5)) + draw.normal(0, spread, (n, 2))
     pixels = np.repeat(np.repeat(level[:, :, None], 16, axis=1).reshape(n, 32, 1, 1), 32, axis=2)
     return AttributeDataset(
         "halves",
@@ -73,6 +90,37 @@ def test_what_is_shy_goes_farther_and_what_overdoes_it_less_far(model: CDVAEGAN)
     reach = calibrated(model, photos()).config.reach
     assert reach[0] == pytest.approx((0.5 / SHY, 0.5 / SHY), abs=0.15)
     assert reach[1] == pytest.approx((0.5 / BOLD, 0.5 / BOLD), abs=0.1)
+
+
+def test_the_larger_the_quantile_the_farther_an_edit_goes(model: CDVAEGAN) -> None:
+    data = photos(spread=8.0)
+    put_on = [calibrated(model, data, quantile=q).config.reach[0][0] for q in (0.2, 0.5, 0.8)]
+    real = np.asarray(data.images.pixels)[np.asarray(data.labels)[:, 0] == 1][:, 0, 0, 0]
+    wanted = [(np.quantile(real, q) / 127.5 - 1 + 0.25) / SHY for q in (0.2, 0.5, 0.8)]
+    assert put_on == pytest.approx(wanted, abs=0.15)
+    assert put_on[0] < put_on[1] < put_on[2]
+
+
+def test_an_edit_that_makes_another_person_of_somebody_goes_less_far(model: CDVAEGAN) -> None:
+    labels = np.random.default_rng(0).integers(0, 2, (60, 2)).astype(np.int8).repeat(2, axis=0)
+    labels[1:24:2, 0] ^= 1  # few people change above, and none below
+    data = replace(photos(120, labels=labels, spread=8.0), identities=np.arange(120) // 2)
+
+    def reach(people: Acquaintance | None, quantile: float) -> tuple[tuple[float, float], ...]:
+        found = calibrated(model, data, quantile=quantile, people=people)  # type: ignore[arg-type]
+        return found.config.reach
+
+    free, least = reach(None, 0.8), reach(None, 0.25)
+    above, below = (reach(Acquaintance(r), 0.8) for r in (slice(16), slice(16, 32)))
+    assert below == free  # what is edited above says nothing of who it is
+    assert above[0] == least[0]  # however strict, it shows
+    assert above[0][0] < free[0][0] - 0.1
+    assert above[1] == free[1]  # whoever changes below may be another
+
+
+def test_people_must_be_known_to_be_told_apart(model: CDVAEGAN) -> None:
+    with pytest.raises(InputError, match="which halves does not say"):
+        calibrated(model, photos(), people=Acquaintance(slice(16)))  # type: ignore[arg-type]
 
 
 def test_weights_stay_and_the_card_goes(model: CDVAEGAN) -> None:
@@ -101,8 +149,19 @@ def test_a_reach_has_bounds(model: CDVAEGAN) -> None:
     dark.images.pixels[:, :16] = np.maximum(dark.images.pixels[:, :16].astype(int) * 3 - 260, 0)
     put_on, take_off = calibrated(model, dark).config.reach[0]
     assert take_off <= BOUNDS[1]
-    assert put_on <= BOUNDS[1]
-    assert put_on > 2.4
+    assert put_on == BOUNDS[1]
+
+
+def test_an_edit_goes_no_farther_than_to_where_it_is_clearest(model: CDVAEGAN) -> None:
+    class Tired(Hand):
+        """Beyond a reach of 1.5 it takes back what it has drawn."""
+
+        def forward(self, z: Tensor, a: Tensor, u: Tensor | None = None) -> Drawing:
+            return super().forward(z, 1.5 - (a - 1.5).abs(), u)
+
+    tired = CDVAEGAN(model.config)
+    tired.encoder, tired.decoder = Eye(), Tired()  # type: ignore[assignment]
+    assert calibrated(tired, photos()).config.reach[0][0] == 1.5
 
 
 def test_what_cannot_be_calibrated_is_refused(model: CDVAEGAN) -> None:

@@ -29,6 +29,7 @@ __all__ = ["EXAMPLES", "calibrate"]
 EXAMPLES = examples(
     "cdvae-gan calibrate runs/faces photos/ --out runs/faces-calibrated",
     "cdvae-gan calibrate celeba64 celeba/ --quantile 0.7 --out clearer/",
+    "cdvae-gan calibrate celeba64 celeba/ --quantile 0.7 --people runs/faces --out alike/",
 )
 
 
@@ -46,13 +47,21 @@ def calibrate(
         typer.Option(
             min=0.01,
             max=0.99,
-            help="Edits are as clear as this quantile of the photos that have the attribute. "
-            "0.5: as the middle; more: as the clear ones.",
+            help="Half of the edits are clearer than this quantile of the photos that have the "
+            "attribute.",
         ),
     ] = 0.5,
     images: Annotated[
         int, typer.Option(min=8, help="Photos with each attribute, and as many without.")
     ] = 100,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="A run with weights.identity, whose network tells people apart: an edit that "
+            "makes another person of somebody goes less far.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw of photos.")] = 0,
     skip_bad: SkipBad = False,
     device: Device = "auto",
@@ -65,6 +74,7 @@ def calibrate(
     and covariance of its prior, so that samples are as good as the model can draw.
     """
     from cdvae_gan.data import open_dataset
+    from cdvae_gan.training.identity import learned_identity
     from cdvae_gan.training.prior import match_prior
     from cdvae_gan.training.reach import calibrated
 
@@ -73,6 +83,7 @@ def calibrate(
         frozenset(),
         overwrite=overwrite,
     )
+    known = None if people is None else learned_identity(people)
     found = open_model(model, device)
     shown = not progress_console().quiet
     data = open_dataset(source, size=found.image_size, skip_bad=skip_bad, progress=shown)
@@ -89,6 +100,7 @@ def calibrate(
             quantile=quantile,
             images=images,
             seed=seed,
+            people=known,
             progress=lambda done, total: progress.update(task, completed=done),
         )
     match_prior(new, train, seed)

@@ -9,6 +9,7 @@ by which `evaluation` tells people apart.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,12 +25,21 @@ from cdvae_gan.images import to_float
 from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.objective import known_cross_entropy
 from cdvae_gan.training.augmentation import Augmentation, mirrored
+from cdvae_gan.training.start import learned_weights
 
-__all__ = ["check_people", "learn_identity", "share_within_people"]
+__all__ = [
+    "check_people",
+    "learn_identity",
+    "learned_identity",
+    "pairs_of_people",
+    "share_within_people",
+]
 
 _PEOPLE = 64
 _TEMPERATURE = 0.1
 _LEARNING_RATE = 2e-3
+_NAME = "identity."
+"""Of the network in a run's checkpoint"""
 
 
 def check_people(data: AttributeDataset) -> NDArray[np.int64]:
@@ -40,14 +50,14 @@ def check_people(data: AttributeDataset) -> NDArray[np.int64]:
     """
     if data.identities is None:
         raise InputError(
-            f"weights.identity needs to know who is on each photo, which {data.name} does not say: "
-            "leave it 0"
+            f"to tell people apart, it must be known who is on each photo, which {data.name} does "
+            "not say"
         )
     people = np.asarray(data.identities)
     several = int((np.unique(people, return_counts=True)[1] > 1).sum())
     if several < 2:
         raise InputError(
-            f"weights.identity needs two people or more with several photos: {data.name} has "
+            f"to tell people apart, two people or more must have several photos: {data.name} has "
             f"{several}"
         )
     return people
@@ -109,6 +119,26 @@ def learn_identity(
                 report(step, float((similar.argmax(dim=1) == other).float().mean()))
 
 
+def learned_identity(run: str | Path) -> IdentityNetwork:
+    """The network that a run with `weights.identity` has learned.
+
+    Raises:
+        InputError: There is no such run, or it has none.
+    """
+    if not (Path(run) / "checkpoints" / "last.ckpt").is_file():
+        raise InputError(f"{str(run)!r} is no run: a run's folder has checkpoints/last.ckpt")
+    learned = learned_weights(run)
+    own = {n.removeprefix(_NAME): v for n, v in learned.weights.items() if n.startswith(_NAME)}
+    if not own:
+        raise InputError(
+            f"the run in {str(run)!r} tells no people apart: train one with "
+            "--set weights.identity=10"
+        )
+    network = IdentityNetwork(len(learned.attributes))
+    network.load_state_dict(own)
+    return network.requires_grad_(False).eval()
+
+
 def share_within_people(data: AttributeDataset) -> Tensor:
     """For each attribute the share of its variance that lies within people, ``(K,)`` in [0, 1].
 
@@ -129,6 +159,18 @@ def share_within_people(data: AttributeDataset) -> Tensor:
         total = values.var() if len(values) else 0.0
         shares.append(min(inside / total, 1.0) if total else 0.0)
     return torch.tensor(shares, dtype=torch.float32)
+
+
+def pairs_of_people(data: AttributeDataset, pairs: int, seed: int) -> NDArray[np.int64]:
+    """Rows of two photos of each of so many people at most, drawn by seed: ``(n, 2)``.
+
+    Raises:
+        InputError: See `check_people`.
+    """
+    photos_of = _photos_of(check_people(data))
+    draw = np.random.default_rng(seed)
+    people = draw.permutation(len(photos_of))[:pairs]
+    return np.stack([draw.choice(photos_of[i], 2, replace=False) for i in people])
 
 
 def _photos_of(people: NDArray[np.int64]) -> list[NDArray[np.int64]]:
