@@ -77,7 +77,7 @@ FACES = (
 _STATE, _FIGURES = "step.json", "images/results"
 _CHECKPOINT = Path("checkpoints", "last.ckpt")
 _NOT_OF_DETAIL = frozenset(
-    {"strength", "robustness", "probes", "labels", "reconstruction", "realism"}
+    {"strength", "robustness", "probes", "labels", "reconstruction", "realism", "identity"}
 )
 _IMAGES_OF_DETAIL = 500
 
