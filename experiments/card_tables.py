@@ -2,7 +2,8 @@
 
     python experiments/card_tables.py JUDGED FACES src/cdvae_gan/weights/celeba64
 
-JUDGED and FACES are the folders of the two evaluations in `COMMANDS`, ``--out`` added.
+JUDGED is the folder of the first of `COMMANDS`, ``--out`` added, and FACES that in which the second
+keeps its evaluation of faces, ``runs/reproduce/faces/evaluation``.
 Writes metrics.json, which ``cdvae-gan edit --list`` reads, and all of README.md from its heading
 ``## Measured`` on. What lies before it is written by people.
 """
@@ -25,8 +26,7 @@ from frontier import OTHER_PEOPLE
 HEADING = "## Measured"
 COMMANDS = (
     "cdvae-gan evaluate celeba64 CELEBA --groups Male,Young --without identity,realism,strength",
-    "cdvae-gan evaluate celeba64 CELEBA --groups Male,Young --limit 500 --without "
-    "agreement,robustness,probes,composition,reversibility,labels,reconstruction,strength",
+    "cdvae-gan reproduce CELEBA --shipped",
 )
 _WORST = 7
 _SECTIONS = (

@@ -30,7 +30,7 @@ from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.training import Limits, TrainConfig, train
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.callbacks import Checkpoints, Validation
-from cdvae_gan.training.identity import learn_identity, share_within_people
+from cdvae_gan.training.identity import learn_identity, learned_identity, share_within_people
 from cdvae_gan.training.interventions import (
     InterventionSampler,
     rarity,
@@ -478,11 +478,28 @@ def test_people_are_learned_once_for_runs_that_start_from_each_other(
     assert all(torch.equal(one[n], two[n]) for n in one)
 
 
+def test_the_network_of_a_run_can_be_asked_by_others(
+    known: AttributeDataset, tmp_path: Path
+) -> None:
+    quick(known, tmp_path / "people", 1, config=of_people())
+    network = learned_identity(tmp_path / "people")
+    state = torch.load(tmp_path / "people/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, state[f"identity.{name}"])
+    assert not network.training
+
+    quick(known, tmp_path / "without", 1)
+    with pytest.raises(InputError, match="tells no people apart"):
+        learned_identity(tmp_path / "without")
+    with pytest.raises(InputError, match="is no run"):
+        learned_identity(tmp_path / "nowhere")
+
+
 def test_whoever_nobody_knows_cannot_be_told_apart(data: AttributeDataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="needs to know who is on each photo, which avatars"):
+    with pytest.raises(InputError, match="known who is on each photo, which avatars does"):
         quick(data, tmp_path / "run", 1, config=of_people())
     alone = replace(data, identities=np.arange(len(data)))
-    with pytest.raises(InputError, match="two people or more with several photos: avatars has 0"):
+    with pytest.raises(InputError, match="people or more must have several photos: avatars has 0"):
         quick(alone, tmp_path / "run", 1, config=of_people())
     assert not (tmp_path / "run").exists()
 

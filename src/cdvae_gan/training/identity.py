@@ -50,15 +50,15 @@ def check_people(data: AttributeDataset) -> NDArray[np.int64]:
     """
     if data.identities is None:
         raise InputError(
-            f"to tell people apart, it must be known who is on each photo, which {data.name} does "
-            "not say"
+            "to tell people apart (weights.identity, --people) it must be known who is on each "
+            f"photo, which {data.name} does not say"
         )
     people = np.asarray(data.identities)
     several = int((np.unique(people, return_counts=True)[1] > 1).sum())
     if several < 2:
         raise InputError(
-            f"to tell people apart, two people or more must have several photos: {data.name} has "
-            f"{several}"
+            "to tell people apart (weights.identity, --people) two people or more must have "
+            f"several photos: {data.name} has {several}"
         )
     return people
 
