@@ -193,7 +193,6 @@ def by_attribute(part: Section, found: Findings) -> None:
             ],
             "other attributes kept",
             "deception",
-            y_range=(0, 1),
         ),
         title="Deception against preservation",
         caption="Up is more convincing, right is more careful. Bars are intervals.",
