@@ -47,6 +47,7 @@ __all__ = [
 
 _DRAWN_ATTRIBUTES = 2
 _NO_DIFFERENCE, _SAME = "no difference shown", "the same"
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,8 @@ def _apart(gap: Estimate) -> bool:
 
 def _words(gap: Estimate, better: int, names: tuple[str, str]) -> str:
     first, other = names
-    if gap.low == gap.high == 0:
+    # Sums of the same numbers may differ in their last bit, by the order in which they are added.
+    if max(abs(gap.low), abs(gap.high)) < _ROUNDING:
         return _SAME
     if not _apart(gap):
         return _NO_DIFFERENCE
