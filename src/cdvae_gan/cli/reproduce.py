@@ -82,8 +82,8 @@ def reproduce(
         else avatars(SMALL if small else FULL, seed=seed)
     ]
     if celeba is not None:
-        given = ("celeba64", tuple(shipped_judges())) if shipped else (model, ())
-        suites.append(faces(celeba, given[0], seed, given[1]))
+        judges = tuple(shipped_judges()) if shipped else ()
+        suites.append(faces(celeba, "celeba64" if shipped else model, seed, judges))
     page = run(
         suites,
         out,

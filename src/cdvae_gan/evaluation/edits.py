@@ -161,7 +161,9 @@ class ModelEditor:
     def _abducted(self, x: Tensor) -> tuple[Tensor, Abduction]:
         known = next((entry for entry in self._seen if entry[0] is x), None)
         if known is None:
-            moved = x.to(next(self.model.parameters()).device)
+            device = next(self.model.parameters()).device
+            # Another layout may be rounded otherwise: who asks must not decide the answer.
+            moved = x.to(device, memory_format=torch.channels_last)
             known = (x, moved, abduct(self.model, moved))
         # The photos are asked for again and again, so they are never the ones that are forgotten.
         others = [entry for entry in self._seen if entry is not known]

@@ -172,7 +172,7 @@ def save_counterfactuals(
         folder.mkdir(parents=True, exist_ok=True)
         for start in range(0, len(dataset), _BATCH):
             rows = np.arange(start, min(start + _BATCH, len(dataset)))
-            x = to_float(dataset.batch(rows).images).contiguous(memory_format=torch.channels_last)
+            x = to_float(dataset.batch(rows).images).contiguous()
             for k, name in enumerate(names):
                 target = torch.from_numpy(1 - labels[rows, k]).clamp_max(1)
                 for row, image in zip(rows, to_uint8(editor(x, name, target)), strict=True):

@@ -25,10 +25,11 @@ from cdvae_gan.images import to_float
 from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.objective import known_cross_entropy
 from cdvae_gan.training.augmentation import Augmentation, mirrored
-from cdvae_gan.training.start import learned_weights
+from cdvae_gan.training.start import Learned, learned_weights
 
 __all__ = [
     "check_people",
+    "identity_weights",
     "learn_identity",
     "learned_identity",
     "pairs_of_people",
@@ -119,6 +120,11 @@ def learn_identity(
                 report(step, float((similar.argmax(dim=1) == other).float().mean()))
 
 
+def identity_weights(learned: Learned) -> dict[str, Tensor]:
+    """Those of the network that tells people apart; none where no such network was learned."""
+    return {n.removeprefix(_NAME): v for n, v in learned.weights.items() if n.startswith(_NAME)}
+
+
 def learned_identity(run: str | Path) -> IdentityNetwork:
     """The network that a run with `weights.identity` has learned.
 
@@ -128,7 +134,7 @@ def learned_identity(run: str | Path) -> IdentityNetwork:
     if not (Path(run) / "checkpoints" / "last.ckpt").is_file():
         raise InputError(f"{str(run)!r} is no run: a run's folder has checkpoints/last.ckpt")
     learned = learned_weights(run)
-    own = {n.removeprefix(_NAME): v for n, v in learned.weights.items() if n.startswith(_NAME)}
+    own = identity_weights(learned)
     if not own:
         raise InputError(
             f"the run in {str(run)!r} tells no people apart: train one with "

@@ -42,7 +42,12 @@ from cdvae_gan.training.callbacks import (
 )
 from cdvae_gan.training.config import TrainConfig
 from cdvae_gan.training.erasure import check_room, erase
-from cdvae_gan.training.identity import check_people, learn_identity, share_within_people
+from cdvae_gan.training.identity import (
+    check_people,
+    identity_weights,
+    learn_identity,
+    share_within_people,
+)
 from cdvae_gan.training.interventions import sample_weights, weighted_prevalence
 from cdvae_gan.training.loggers import DEFAULT_LOGGERS, check_loggers, make_loggers
 from cdvae_gan.training.module import TrainingModule
@@ -54,7 +59,6 @@ from cdvae_gan.training.start import learned_weights, take_over
 __all__ = ["Limits", "steps_done", "train"]
 
 _VALIDATION_IMAGES = 256
-_IDENTITY = "identity.to_embedding.weight"
 _MATCHED = Path("checkpoints", "prior-matched-at")
 
 
@@ -177,7 +181,7 @@ def train(
                 module.model.encoder.load_state_dict(module.average.encoder.state_dict())
         if module.identity is not None and not resume:
             _weigh_by_people(module, train_data, console)
-            if learned is None or _IDENTITY not in learned.weights:
+            if learned is None or not identity_weights(learned):
                 _learn_people(module, module.identity, train_data, console)
         if trainer.is_global_zero:
             _describe_environment(out, choice.bf16, trainer)
