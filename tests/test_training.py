@@ -181,6 +181,7 @@ def test_numbers_are_set_by_name_and_checked() -> None:
     refused("leave some in the mixture", "mixture.plain=0.75", "weights.pixel=1")
     refused("pixel_replay must hold a batch of 64, not 32", "pixel_replay=32", "weights.pixel=1")
     refused("leave some in the mixture", "mixture.plain=0.75", "weights.identity=1")
+    refused("weights.cycle is of counterfactuals", "mixture.plain=0.75", "weights.cycle=1")
     refused("identity_steps must be at least 1, not 0", "identity_steps=0")
     refused("head_start must not be negative", "head_start=-1")
 
@@ -450,6 +451,17 @@ def test_the_network_that_tells_people_apart_moves_g_and_is_not_moved(
     assert all(p.grad is None for p in module.identity.parameters())
     assert float(module.model.decoder.out.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
     assert not module.train().identity.training  # type: ignore[union-attr]
+
+
+def test_undoing_an_edit_has_the_photo_as_its_truth(data: AttributeDataset) -> None:
+    module, x, drawn = draws(data, tiny(weights=replace(objective.Weights(), cycle=1.0)))
+    missed = module._cycle_term(drawn)
+    missed.backward()
+    assert missed > 0
+    assert float(module.model.decoder.out.weight.grad.abs().sum()) > 0  # type: ignore[union-attr]
+    assert all(p.grad is None for p in module.model.encoder.parameters())
+    untouched = drawn._replace(fakes=x, asked=drawn.present)
+    assert module._cycle_term(untouched) == 0  # nothing is undone, so the photo stays
 
 
 def test_an_edit_counts_by_how_much_people_change_in_what_was_asked(

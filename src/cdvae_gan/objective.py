@@ -17,6 +17,7 @@ all sizes):
 | attribute_d     | C must read the intervened attributes off the counterfactual           |
 | attribute_e     | so must q(a∣x′), E held fixed                                          |
 | consistency     | ‖μ(x′) − μ(x)‖², E held fixed                                          |
+| cycle           | ‖x″ − x‖, x″ what undoing the edit makes of x′; x′ and E held fixed    |
 | identity        | 1 − cos(f(x), f(x′)), f an embedding of who is on a photo, held fixed  |
 | edit            | ‖x′ − x‖: an edit should be no larger than it must                     |
 | mask            | mean m: nor drop more of the photo's detail                            |
@@ -72,6 +73,7 @@ class Weights:
     attribute_d: float = 4.0
     attribute_e: float = 3.0
     consistency: float = 0.1
+    cycle: float = 0.0
     identity: float = 0.0
     edit: float = 4.0
     mask: float = 0.3

@@ -124,14 +124,13 @@ class TrainConfig:
             )
         if min(self.pixel_steps, self.pixel_replay) < 1:
             raise InputError("pixel_steps and pixel_replay must be at least 1")
-        if self.weights.pixel and self.mixture.counts(self.batch_size)[0] < 1:
-            raise InputError("weights.pixel judges counterfactuals: leave some in the mixture")
+        for term in ("pixel", "identity", "cycle"):
+            if getattr(self.weights, term) and self.mixture.counts(self.batch_size)[0] < 1:
+                raise InputError(f"weights.{term} is of counterfactuals: leave some in the mixture")
         if self.weights.pixel and self.pixel_replay < self.batch_size:
             raise InputError(
                 f"pixel_replay must hold a batch of {self.batch_size}, not {self.pixel_replay}"
             )
-        if self.weights.identity and self.mixture.counts(self.batch_size)[0] < 1:
-            raise InputError("weights.identity judges counterfactuals: leave some in the mixture")
         if self.identity_steps < 1:
             raise InputError(f"identity_steps must be at least 1, not {self.identity_steps}")
         if self.head_start < 0:

@@ -62,6 +62,10 @@ class _Drawn(NamedTuple):
     gate: Tensor
     fakes: Tensor
     """``(B, 3, H, W)``: the mixture that D judges; sample i was made from image i"""
+    present: Tensor
+    """``(B, K)`` in {0, 1}: the attributes of the photo"""
+    told: Tensor
+    """``(B, K)``, see `Interventions`"""
     asked: Tensor
     """``(B, K)``: the attributes that each fake should show"""
     changed: Tensor
@@ -216,6 +220,8 @@ class TrainingModule(lightning.LightningModule):
             moved.mask,
             moved.gate,
             fakes,
+            hard,
+            wanted.told,
             asked,
             changed,
             attribute,
@@ -393,15 +399,17 @@ class TrainingModule(lightning.LightningModule):
             if self.identity is not None:
                 terms["identity"] = self._identity_term(self.identity, real, fake, drawn)
             if c.weights.attribute_e or c.weights.consistency:
-                read, z_fake = self._reread(fake)
+                again = self._encode_again(fake)
                 terms["attribute_e"] = objective.attribute_effect(
-                    read, drawn.asked, drawn.changed, self.batch_prevalence, c.emphasis
+                    again.a_logits, drawn.asked, drawn.changed, self.batch_prevalence, c.emphasis
                 )
             if c.weights.consistency:
                 made = len(fake) - c.mixture.counts(len(fake))[3]
                 if made:
-                    z_real = self._reread(real[:made].detach())[1].detach()
-                    terms["consistency"] = objective.consistency(z_real, z_fake[:made])
+                    z_real = self._encode_again(real[:made].detach()).z_mean.detach()
+                    terms["consistency"] = objective.consistency(z_real, again.z_mean[:made])
+            if c.weights.cycle:
+                terms["cycle"] = self._cycle_term(drawn)
             if c.weights.features and c.mixture.counts(len(real))[2]:
                 terms["features"] = self._feature_distance(real, fake_features)
             loss = c.weights.total(terms)
@@ -440,15 +448,33 @@ class TrainingModule(lightning.LightningModule):
             edit = network(fake[:n]).embedding
         return objective.identity(photo, edit, self.within_people[drawn.attribute[:n]])
 
-    def _reread(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What the encoder, held fixed, reads off images: logits of a, mean of z."""
+    def _cycle_term(self, drawn: _Drawn) -> Tensor:
+        """How far a photo is from what undoing the intervention makes of its counterfactual.
+
+        The photo is the truth here, which no other term has for what an edit draws. Nothing flows
+        back into x′, so no trace of x is hidden in it.
+        """
+        n = self.config.mixture.counts(len(drawn.x))[0]
+        x, edit = drawn.x[:n], drawn.fakes[:n].detach().clamp(-1, 1)
+        asked, present = drawn.asked[:n], drawn.present[:n]
+        with torch.no_grad():
+            e = self._encode_again(edit)
+            back = reached(asked, present, drawn.told[:n], self.model.reach)
+        with self._autocast():
+            factual, other = self._decode_together(
+                [(e.z_mean, asked, e.u_mean), (e.z_mean, back, e.u_mean)]
+            )
+        return (transport(edit, factual, other, self.config.detail).image - x).abs().mean()
+
+    def _encode_again(self, images: Tensor) -> Encoding:
+        """What the encoder, held fixed, says of drawn images, or of photos beside them."""
         encoder = self.model.encoder
         was_training = encoder.training
         encoder.eval()
         with _held(encoder), self._autocast():
-            e = encoder(images)
+            encoding: Encoding = encoder(images)
         encoder.train(was_training)
-        return e.a_logits, e.z_mean
+        return encoding
 
     def _feature_distance(self, real: Tensor, fake_features: list[Tensor]) -> Tensor:
         """Learned similarity of the reconstructions in the batch with their photos."""
