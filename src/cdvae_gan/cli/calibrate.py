@@ -28,8 +28,8 @@ __all__ = ["EXAMPLES", "calibrate"]
 
 EXAMPLES = examples(
     "cdvae-gan calibrate runs/faces photos/ --out runs/faces-calibrated",
-    "cdvae-gan calibrate celeba64 celeba/ --quantile 0.7 --out clearer/",
-    "cdvae-gan calibrate celeba64 celeba/ --quantile 0.7 --people runs/faces --out alike/",
+    "cdvae-gan calibrate celeba64 celeba/ --price 4 --out clearer/",
+    "cdvae-gan calibrate celeba64 celeba/ --people runs/faces --out alike/",
 )
 
 
@@ -42,15 +42,14 @@ def calibrate(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
-    quantile: Annotated[
+    price: Annotated[
         float,
         typer.Option(
-            min=0.01,
-            max=0.99,
-            help="Half of the edits are clearer than this quantile of the photos that have the "
-            "attribute.",
+            min=0,
+            help="Of change: how many of the edits must become as clear as photos for an L1 of 1. "
+            "Lower for clearer edits, higher for smaller ones.",
         ),
-    ] = 0.5,
+    ] = 8.0,
     images: Annotated[
         int, typer.Option(min=8, help="Photos with each attribute, and as many without.")
     ] = 100,
@@ -97,7 +96,7 @@ def calibrate(
         new = calibrated(
             found,
             train,
-            quantile=quantile,
+            price=price,
             images=images,
             seed=seed,
             people=known,

@@ -32,7 +32,7 @@ __all__ = [
     "identity_weights",
     "learn_identity",
     "learned_identity",
-    "pairs_of_people",
+    "pairs_that_differ",
     "share_within_people",
 ]
 
@@ -167,16 +167,26 @@ def share_within_people(data: AttributeDataset) -> Tensor:
     return torch.tensor(shares, dtype=torch.float32)
 
 
-def pairs_of_people(data: AttributeDataset, pairs: int, seed: int) -> NDArray[np.int64]:
-    """Rows of two photos of each of so many people at most, drawn by seed: ``(n, 2)``.
+def pairs_that_differ(
+    data: AttributeDataset, attribute: int, pairs: int, seed: int
+) -> NDArray[np.int64]:
+    """Rows of two photos of one person, the second with an attribute that the first lacks.
+
+    Of so many people at most, drawn by seed: ``(n, 2)``.
 
     Raises:
         InputError: See `check_people`.
     """
+    labels, draw = np.asarray(data.labels)[:, attribute], np.random.default_rng(seed)
     photos_of = _photos_of(check_people(data))
-    draw = np.random.default_rng(seed)
-    people = draw.permutation(len(photos_of))[:pairs]
-    return np.stack([draw.choice(photos_of[i], 2, replace=False) for i in people])
+    found = []
+    for i in draw.permutation(len(photos_of)):
+        without, with_it = (photos_of[i][labels[photos_of[i]] == value] for value in (0, 1))
+        if len(without) and len(with_it):
+            found.append((draw.choice(without), draw.choice(with_it)))
+        if len(found) == pairs:
+            break
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
 def _photos_of(people: NDArray[np.int64]) -> list[NDArray[np.int64]]:

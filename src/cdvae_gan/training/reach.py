@@ -3,19 +3,21 @@
 Training draws at a = 0 and a = 1, with terms that pull either way: critics that want to see what is
 asked, prices on change and on what looks drawn. Where it ends is shy of some values and overdoes
 others. G is smooth in a, so that a″ = a + ρ (a′ − a) with ρ < 1 shows less and with
-ρ > 1 more, and for each attribute k and each direction there is a ρ with
+ρ > 1 more. For each attribute k and each direction the reach is the ρ at which
 
-    median of ℓ_k(x′), x without what is asked    =    quantile of ℓ_k(x), x with it
+    mean of min(1, 2 F(ℓ_k(x′)))  −  price · mean of |x′ − x|,    x without what is asked,
 
-ℓ_k is the log-odds of q(a_k = 1 | x), as E reads it: the counterfactuals of people who do not smile
-then smile as much as people do who smile. The quantile is ½ where half of them should be clearer
-than half of the photos are; a larger one asks of half of them to be clearer than most photos. No
-judge takes part.
+is largest. ℓ_k is the log-odds of q(a_k = 1 | x), as E reads it, and F(ℓ) the share of photos with
+what is asked that show it less clearly: an edit counts whole where it is as clear as the middle of
+them, and no more beyond that. So an edit goes on for as long as it gains more clearness than its
+change costs: far where little changes, as with a smile, and less far where much does, as with hair;
+but at least so far that half of the edits are clearer than a quarter of the photos. No judge takes
+part.
 
 With a network that tells people apart (`cdvae_gan.training.identity`) an edit stops where it makes
-another person of somebody: where the median of the similarities of x and x′ falls to the lower
-quartile of those of two photos of one person. It goes at least so far that half of the edits are
-clearer than a quarter of the photos, and attributes that seldom change within people are free.
+another person of somebody: where the median of the similarities of x and x′ falls to that of two
+photos of one person, of which one has the attribute and the other has not, but not before that
+least. Attributes that seldom change within people are free of it.
 """
 
 from __future__ import annotations
@@ -40,16 +42,17 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.images import to_float
 from cdvae_gan.model import CDVAEGAN
 from cdvae_gan.networks.identity import IdentityNetwork
-from cdvae_gan.training.identity import pairs_of_people, share_within_people
+from cdvae_gan.training.identity import pairs_that_differ, share_within_people
 
 __all__ = ["BOUNDS", "calibrated"]
 
-BOUNDS = (0.5, 3.25)
+BOUNDS = (0.5, 4.0)
 """What a reach may be"""
-_TRIED = [float(r) for r in np.linspace(*BOUNDS, 12)]
+_TRIED = np.linspace(*BOUNDS, 15)
+_BETWEEN = np.linspace(*BOUNDS, 351)
 _FEWEST = 8
-_PAIRS = 400
 _QUARTER = 0.25
+_PAIRS = 400
 _WITHIN = 0.25
 """Attributes of which less of the variance lies within people may make others of them"""
 
@@ -59,7 +62,7 @@ def calibrated(
     model: CDVAEGAN,
     data: AttributeDataset,
     *,
-    quantile: float = 0.5,
+    price: float = 8.0,
     images: int = 100,
     seed: int = 0,
     people: IdentityNetwork | None = None,
@@ -70,7 +73,8 @@ def calibrated(
     Args:
         model: A model.
         data: Photos with labels of the model's attributes, such as it was trained on.
-        quantile: Of the clearness of real photos, in (0, 1).
+        price: Of the change, as a share of edits that become clear for an L1 in [0, 1]: at 8 an
+            edit goes on where .01 more of change makes more than another .08 of the edits clear.
         images: For each attribute, at most so many photos with it and as many without, by seed. A
             direction with fewer than 8 on either side keeps a reach of 1.
         seed: Of the draw.
@@ -85,22 +89,24 @@ def calibrated(
         InputError: The data lacks an attribute of the model, is of another size, does not say who
             is on its photos where ``people`` must know, or a value is out of range.
     """
-    if not 0 < quantile < 1:
-        raise InputError(f"quantile must lie between 0 and 1, not {quantile}")
+    if not price >= 0:
+        raise InputError(f"price must not be negative, not {price}")
     if data.image_size != model.image_size:
         raise InputError(f"the model takes images of {model.image_size} pixels: open the data so")
     data = data.select(model.attributes)
     draw = np.random.default_rng(seed)
     model.eval()
-    known = None if people is None else _People.of(people.to(model.prior.device), data, seed)
+    if people is not None:
+        people = people.to(model.prior.device)
     reach = []
     for k in range(len(model.attributes)):
+        known = None if people is None else _People.of(people, data, k, seed)
         off, on = (_photos(data, k, value, images, draw) for value in (0, 1))
         if min(len(off), len(on)) < _FEWEST:
             reach.append((1.0, 1.0))
         else:
-            put_on = _Direction(model, k, 1, off).reach(on, quantile, known)
-            reach.append((put_on, _Direction(model, k, 0, on).reach(off, quantile, known)))
+            put_on = _Direction(model, k, 1, off).reach(on, price, known)
+            reach.append((put_on, _Direction(model, k, 0, on).reach(off, price, known)))
         if progress is not None:
             progress(k + 1, len(model.attributes))
     return model.reaching(reach)
@@ -126,43 +132,45 @@ class _Direction:
             self.found.a, self.found.probabilities, code, rules_of(model.config, code.device), 1.0
         )
 
-    def reach(self, real: Tensor, quantile: float, people: _People | None) -> float:
-        """The ρ at which half of the counterfactuals are as clear as so many real photos.
-
-        Less where ``people`` see others in them by then.
-        """
+    def reach(self, real: Tensor, price: float, people: _People | None) -> float:
+        """The ρ of most worth; less where ``people`` see others in the counterfactuals by then."""
         drawn = [self._drawn(r) for r in _TRIED]
-        clear = [self._clearness(x) for x in drawn]
-        # Beyond where it is clearest an edit only gets worse.
-        clearest = _TRIED[int(np.argmax(clear))]
-        far = _crossing(clear, self._clearness(real, quantile), clearest)
-        if people is None or people.within[self.k] < _WITHIN:
-            return far
-        told = people.seen(self.photos)
-        unlike = [-float((told * people.seen(x)).sum(dim=1).median()) for x in drawn]
-        other = _crossing(unlike, -people.alike, BOUNDS[1])
-        return min(far, max(other, _crossing(clear, self._clearness(real, _QUARTER), clearest)))
+        clear = _between(torch.stack([self._clearness(x) for x in drawn]))
+        change = _between(torch.stack([(x - self.photos).abs().mean() / 2 for x in drawn]))
+        photos = self._clearness(real).sort().values
+        ahead = torch.searchsorted(photos, clear) / len(photos)
+        worth = (2 * ahead).clamp(max=1).mean(dim=1) - price * change
+        median = clear.median(dim=1).values
+        clearest = int(median.argmax())  # beyond it an edit only gets worse
+        best = int(worth[: clearest + 1].argmax())
+        if people is not None:
+            other = _between(people.alike(self.photos, drawn)) <= people.least
+            best = min(best, _first(other))
+        shown = median >= torch.minimum(photos.quantile(_QUARTER), median[clearest])
+        return round(float(_BETWEEN[max(best, _first(shown))]), 2)
 
-    def _clearness(self, x: Tensor, quantile: float = 0.5) -> float:
-        logits = self.model.encoder(x.to(self.photos)).a_logits
-        return float((self.sign * logits[:, self.k]).quantile(quantile))
+    def _clearness(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.model.encoder(x.to(self.photos)).a_logits
+        return self.sign * logits[:, self.k]
 
     def _drawn(self, reach: float) -> Tensor:
         found, model = self.found, self.model
-        a = found.a + reach * (self.asked - found.a)
+        a = found.a + float(reach) * (self.asked - found.a)
         drawing = model.decoder(found.z, a, found.u)
         return move(self.photos, found, a, drawing, model.config.detail)[0]
 
 
-def _crossing(values: list[float], wanted: float, otherwise: float) -> float:
-    """The first ρ at which values are so large, in a line between those tried."""
-    at = next((i for i, v in enumerate(values) if v >= wanted), None)
-    if at is None:
-        return otherwise
-    if at == 0:
-        return _TRIED[0]
-    share = (wanted - values[at - 1]) / (values[at] - values[at - 1])
-    return round(_TRIED[at - 1] + share * (_TRIED[at] - _TRIED[at - 1]), 3)
+def _between(values: Tensor) -> Tensor:
+    """What was measured at each ρ that was tried, in lines between them."""
+    at = torch.as_tensor(np.interp(_BETWEEN, _TRIED, np.arange(len(_TRIED))))
+    low = at.long().clamp(max=len(values) - 2)
+    share = (at - low).to(values).reshape(-1, *[1] * (values.ndim - 1))
+    return torch.lerp(values[low], values[low + 1], share)
+
+
+def _first(reached: Tensor) -> int:
+    """The first place where it holds, or the last of all."""
+    return int(reached.int().argmax()) if bool(reached.any()) else len(reached) - 1
 
 
 @dataclass(frozen=True)
@@ -170,22 +178,22 @@ class _People:
     """How alike photos of one person are to a network."""
 
     network: IdentityNetwork
-    alike: float
-    """The lower quartile of the similarities of two photos of one person"""
-    within: list[float]
-    """For each attribute, see `share_within_people`"""
+    least: float
+    """The median of the similarities of two photos of one person, one with the attribute and one
+    without"""
 
     @classmethod
-    def of(cls, network: IdentityNetwork, data: AttributeDataset, seed: int) -> _People:
-        pairs = pairs_of_people(data, _PAIRS, seed)
+    def of(cls, network: IdentityNetwork, data: AttributeDataset, k: int, seed: int) -> _People:
+        """For attribute k; −1, which all are, where it seldom changes within people."""
+        free = cls(network, -1.0)
+        pairs = pairs_that_differ(data, k, _PAIRS, seed)
+        if len(pairs) < _FEWEST or share_within_people(data)[k] < _WITHIN:
+            return free
         device = network.to_embedding.weight.device
-        one, other = (
-            network(to_float(data.batch(rows).images.to(device))).embedding for rows in pairs.T
-        )
-        alike = float((one * other).sum(dim=1).quantile(_QUARTER))
-        return cls(network, alike, share_within_people(data).tolist())
+        one, other = (to_float(data.batch(rows).images.to(device)) for rows in pairs.T)
+        return cls(network, float(free.alike(one, [other])))
 
-    def seen(self, x: Tensor) -> Tensor:
-        """Who is on images, ``(B, d)``."""
-        seen: Tensor = self.network(x).embedding
-        return seen
+    def alike(self, photos: Tensor, drawn: list[Tensor]) -> Tensor:
+        """The median of the similarities of photos with each of many versions of them."""
+        who = self.network(photos).embedding
+        return torch.stack([(who * self.network(x).embedding).sum(1).median() for x in drawn])
