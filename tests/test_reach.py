@@ -93,8 +93,8 @@ def test_what_is_shy_goes_farther_and_what_overdoes_it_less_far(model: CDVAEGAN)
 
 
 def test_the_dearer_change_is_the_less_far_an_edit_goes(model: CDVAEGAN) -> None:
-    data = photos(spread=8.0)
-    put_on = [calibrated(model, data, price=p).config.reach[0][0] for p in (0.0, 3.0, 6.0, 1e3)]
+    data = photos(spread=12.0)
+    put_on = [calibrated(model, data, price=p).config.reach[0][0] for p in (4.0, 6.0, 8.0, 1e3)]
     assert put_on[0] > put_on[1] > put_on[2] > put_on[3]
 
 
@@ -109,14 +109,15 @@ def test_however_dear_half_of_the_edits_are_clearer_than_a_quarter_of_photos(
     assert put_on == pytest.approx((quarter - middle) / SHY, abs=0.02)
 
 
-def test_an_edit_goes_no_farther_than_to_where_all_are_as_clear_as_half_of_the_photos(
+def test_however_cheap_half_of_the_edits_are_no_clearer_than_nine_in_ten_photos(
     model: CDVAEGAN,
 ) -> None:
     data = photos(spread=8.0)
     level = np.asarray(data.images.pixels)[:, 0, 0, 0] / 127.5 - 1
     bright = np.asarray(data.labels)[:, 0] == 1
+    most, middle = np.quantile(level[bright], 0.9), np.median(level[~bright])
     put_on = calibrated(model, data, price=0.0).config.reach[0][0]
-    assert put_on == pytest.approx((np.median(level[bright]) - level[~bright].min()) / SHY, abs=0.1)
+    assert put_on == pytest.approx((most - middle) / SHY, abs=0.02)
 
 
 def test_an_edit_that_makes_another_person_of_somebody_goes_less_far(model: CDVAEGAN) -> None:
@@ -131,7 +132,8 @@ def test_an_edit_that_makes_another_person_of_somebody_goes_less_far(model: CDVA
     free, least = reach(None), reach(None, 1e3)
     above, below = (reach(Acquaintance(r)) for r in (slice(16), slice(16, 32)))
     assert below == free  # what is edited above says nothing of who it is
-    assert least[0][0] <= above[0][0] < free[0][0] - 0.1
+    assert least[0][0] <= above[0][0] < free[0][0] - 0.05
+    assert above[0][0] == pytest.approx(0.5 / SHY, abs=0.2)  # as unlike as dark and bright photos
     assert above[1] == free[1]  # whoever changes below may be another
 
 

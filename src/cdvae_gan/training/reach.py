@@ -11,8 +11,8 @@ is largest. ℓ_k is the log-odds of q(a_k = 1 | x), as E reads it, and F(ℓ) t
 what is asked that show it less clearly: an edit counts whole where it is as clear as the middle of
 them, and no more beyond that. So an edit goes on for as long as it gains more clearness than its
 change costs: far where little changes, as with a smile, and less far where much does, as with hair;
-but at least so far that half of the edits are clearer than a quarter of the photos. No judge takes
-part.
+but at least so far that half of the edits are clearer than a quarter of the photos, and no farther
+than to where half are clearer than nine in ten of them, or than ever. No judge takes part.
 
 With a network that tells people apart (`cdvae_gan.training.identity`) an edit stops where it makes
 another person of somebody: where the median of the similarities of x and x′ falls to that of two
@@ -51,7 +51,8 @@ BOUNDS = (0.5, 4.0)
 _TRIED = np.linspace(*BOUNDS, 15)
 _BETWEEN = np.linspace(*BOUNDS, 351)
 _FEWEST = 8
-_QUARTER = 0.25
+_LEAST, _MOST = 0.25, 0.9
+"""The shares of photos than which half of the edits are clearer, whatever it costs or brings"""
 _PAIRS = 400
 _WITHIN = 0.25
 """Attributes of which less of the variance lies within people may make others of them"""
@@ -141,13 +142,15 @@ class _Direction:
         ahead = torch.searchsorted(photos, clear) / len(photos)
         worth = (2 * ahead).clamp(max=1).mean(dim=1) - price * change
         median = clear.median(dim=1).values
-        clearest = int(median.argmax())  # beyond it an edit only gets worse
-        best = int(worth[: clearest + 1].argmax())
+        least, most = (
+            _first(median >= torch.minimum(photos.quantile(q), median.max()))
+            for q in (_LEAST, _MOST)
+        )
+        best = int(worth[: most + 1].argmax())
         if people is not None:
             other = _between(people.alike(self.photos, drawn)) <= people.least
             best = min(best, _first(other))
-        shown = median >= torch.minimum(photos.quantile(_QUARTER), median[clearest])
-        return round(float(_BETWEEN[max(best, _first(shown))]), 2)
+        return round(float(_BETWEEN[max(best, least)]), 2)
 
     def _clearness(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model.encoder(x.to(self.photos)).a_logits
