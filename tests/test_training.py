@@ -30,7 +30,12 @@ from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.training import Limits, TrainConfig, train
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.callbacks import Checkpoints, Validation
-from cdvae_gan.training.identity import learn_identity, learned_identity, share_within_people
+from cdvae_gan.training.identity import (
+    learn_identity,
+    learned_identity,
+    pairs_that_differ,
+    share_within_people,
+)
 from cdvae_gan.training.interventions import (
     InterventionSampler,
     rarity,
@@ -440,6 +445,16 @@ def test_what_changes_within_people_is_told_from_what_is_theirs() -> None:
     assert comes == 1.0  # (¼ · 4) / 2 within people, more than .24 in all
     assert stays == 0.0
     assert unknown == 0.0  # nobody has two known labels
+
+
+def test_pairs_that_differ_are_of_one_person_without_and_with_the_attribute() -> None:
+    people = np.array([7, 3, 7, 3, 7, 5, 5, 9])
+    labels = np.array([[0], [1], [1], [1], [-1], [0], [1], [1]], np.int8)
+    data = photos(np.zeros((8, 8, 8, 3), np.uint8), labels, people)
+    pairs = pairs_that_differ(data, 0, 10, seed=0)
+    assert sorted(map(tuple, pairs.tolist())) == [(0, 2), (5, 6)]
+    assert pairs_that_differ(data, 0, 1, seed=0).shape == (1, 2)
+    assert pairs_that_differ(data.take(np.array([1, 3, 2, 4])), 0, 10, seed=0).shape == (0, 2)
 
 
 def test_the_network_that_tells_people_apart_moves_g_and_is_not_moved(
