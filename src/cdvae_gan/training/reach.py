@@ -48,8 +48,8 @@ __all__ = ["BOUNDS", "calibrated"]
 
 BOUNDS = (0.5, 4.0)
 """What a reach may be"""
-_TRIED = np.linspace(*BOUNDS, 15)
-_BETWEEN = np.linspace(*BOUNDS, 351)
+_TRIED: list[float] = np.linspace(*BOUNDS, 15).tolist()
+_BETWEEN: list[float] = np.linspace(*BOUNDS, 351).tolist()
 _FEWEST = 8
 _LEAST, _MOST = 0.25, 0.9
 """The shares of photos than which half of the edits are clearer, whatever it costs or brings"""
@@ -97,17 +97,17 @@ def calibrated(
     data = data.select(model.attributes)
     draw = np.random.default_rng(seed)
     model.eval()
+    known: list[_People | None] = [None] * len(model.attributes)
     if people is not None:
-        people = people.to(model.prior.device)
+        known = _people(people.to(model.prior.device), data, seed)
     reach = []
     for k in range(len(model.attributes)):
-        known = None if people is None else _People.of(people, data, k, seed)
         off, on = (_photos(data, k, value, images, draw) for value in (0, 1))
         if min(len(off), len(on)) < _FEWEST:
             reach.append((1.0, 1.0))
         else:
-            put_on = _Direction(model, k, 1, off).reach(on, price, known)
-            reach.append((put_on, _Direction(model, k, 0, on).reach(off, price, known)))
+            put_on = _Direction(model, k, 1, off).reach(on, price, known[k])
+            reach.append((put_on, _Direction(model, k, 0, on).reach(off, price, known[k])))
         if progress is not None:
             progress(k + 1, len(model.attributes))
     return model.reaching(reach)
@@ -148,9 +148,9 @@ class _Direction:
         )
         best = int(worth[: most + 1].argmax())
         if people is not None:
-            other = _between(people.alike(self.photos, drawn)) <= people.least
+            other = _between(_alike(people.network, self.photos, drawn)) <= people.least
             best = min(best, _first(other))
-        return round(float(_BETWEEN[max(best, least)]), 2)
+        return round(_BETWEEN[max(best, least)], 2)
 
     def _clearness(self, x: Tensor) -> Tensor:
         logits: Tensor = self.model.encoder(x.to(self.photos)).a_logits
@@ -158,7 +158,7 @@ class _Direction:
 
     def _drawn(self, reach: float) -> Tensor:
         found, model = self.found, self.model
-        a = found.a + float(reach) * (self.asked - found.a)
+        a = found.a + reach * (self.asked - found.a)
         drawing = model.decoder(found.z, a, found.u)
         return move(self.photos, found, a, drawing, model.config.detail)[0]
 
@@ -185,18 +185,22 @@ class _People:
     """The median of the similarities of two photos of one person, one with the attribute and one
     without"""
 
-    @classmethod
-    def of(cls, network: IdentityNetwork, data: AttributeDataset, k: int, seed: int) -> _People:
-        """For attribute k; −1, which all are, where it seldom changes within people."""
-        free = cls(network, -1.0)
-        pairs = pairs_that_differ(data, k, _PAIRS, seed)
-        if len(pairs) < _FEWEST or share_within_people(data)[k] < _WITHIN:
-            return free
-        device = network.to_embedding.weight.device
-        one, other = (to_float(data.batch(rows).images.to(device)) for rows in pairs.T)
-        return cls(network, float(free.alike(one, [other])))
 
-    def alike(self, photos: Tensor, drawn: list[Tensor]) -> Tensor:
-        """The median of the similarities of photos with each of many versions of them."""
-        who = self.network(photos).embedding
-        return torch.stack([(who * self.network(x).embedding).sum(1).median() for x in drawn])
+def _alike(network: IdentityNetwork, photos: Tensor, drawn: list[Tensor]) -> Tensor:
+    """The median of the similarities of photos with each of many versions of them."""
+    who = network(photos).embedding
+    return torch.stack([(who * network(x).embedding).sum(1).median() for x in drawn])
+
+
+def _people(network: IdentityNetwork, data: AttributeDataset, seed: int) -> list[_People | None]:
+    """For each attribute; None where it seldom changes within people, or few pairs are known."""
+    device = network.to_embedding.weight.device
+    found: list[_People | None] = []
+    for k, within in enumerate(share_within_people(data)):
+        pairs = pairs_that_differ(data, k, _PAIRS, seed)
+        if len(pairs) < _FEWEST or within < _WITHIN:
+            found.append(None)
+        else:
+            one, other = (to_float(data.batch(rows).images.to(device)) for rows in pairs.T)
+            found.append(_People(network, float(_alike(network, one, [other]))))
+    return found
