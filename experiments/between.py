@@ -30,8 +30,8 @@ def between(first: CDVAEGAN, second: CDVAEGAN, share: float) -> CDVAEGAN:
     Raises:
         InputError: They are not of one kind, or the share is not in [0, 1].
     """
-    config = replace(first.config, reach=())
-    if config != replace(second.config, reach=(), alternatives=config.alternatives):
+    config = replace(first.config, reach=(), faint=0.0)
+    if config != replace(second.config, reach=(), faint=0.0, alternatives=config.alternatives):
         raise InputError("only models of equal configuration have something between them")
     if not 0 <= share <= 1:
         raise InputError(f"--share must lie in [0, 1], not {share}")

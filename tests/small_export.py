@@ -27,6 +27,7 @@ def small_model() -> CDVAEGAN:
         companions=((NAMES[0], f"{NAMES[1]}=0", "Black=1"),),
         detail=0.9,
         reach=((1.5, 0.75), (2.0, 1.25), (0.75, 1.5), (1.25, 2.0)),
+        faint=0.04,
     )
     return CDVAEGAN(config).eval()
 

@@ -38,5 +38,5 @@ def test_models_of_another_kind_have_nothing_between_them() -> None:
 
 
 def test_what_is_between_is_calibrated_anew() -> None:
-    first = model(0).reaching([(1.5, 2), (1, 1)])
+    first = model(0).adjusted(reach=[(1.5, 2), (1, 1)])
     assert between(first, model(1), 0.5).config.reach == ()

@@ -144,7 +144,7 @@ def test_a_run_draws_interventions_at_the_reach_of_the_model_that_it_starts_from
     assert not (here / "none").exists()
     known = load("run")
     reach = [(1.0 + k / 8, 2.0) for k in range(len(known.attributes))]
-    known.reaching(reach).save("far")
+    known.adjusted(reach=reach).save("far")
     some = known.attributes[1], known.attributes[0]
     small = ("--attributes", ",".join(some), "--preset", "paper", "--batch-size", 8)
     assert not cli(*at_reach, *small, "--out", "on", "--start-from", "far").code
@@ -223,6 +223,17 @@ def test_the_demo_refuses_what_it_cannot_use(cli: Cli, here: Path) -> None:
     assert "must be positive" in cli.refused("demo-train", "--minutes", 0)
     (here / "demo/run").mkdir(parents=True)
     assert "is no run of a demo" in cli.refused("demo-train")
+    (here / "faces/run").mkdir(parents=True)
+    (here / "faces/run/data.json").write_text('{"name": "celeba"}')
+    (here / "faces/run/config.json").write_text("{}")
+    assert "is no run of a demo" in cli.refused("demo-train", "--out", "faces")
+
+
+def test_a_mistyped_source_leaves_the_demo_as_it_is(cli: Cli, here: Path) -> None:
+    (here / "demo/run").mkdir(parents=True)
+    (here / "demo/run/data.json").write_text('{"name": "avatars"}')
+    assert "avatras" in cli.refused("demo-train", "--source", "avatras")
+    assert (here / "demo/run/data.json").is_file()
 
 
 # -- the counterfactual error ---------------------------------------------------------------------

@@ -157,6 +157,20 @@ def test_a_faint_difference_opens_the_mask_a_little_and_the_gate_hardly() -> Non
     assert float(moved.gate.max()) == pytest.approx(1 - math.exp(-0.01))
 
 
+def test_changes_fainter_than_the_model_says_are_left_out() -> None:
+    x, none = torch.zeros(1, 1, 2, 32), torch.zeros(1, 1, 2, 32)
+    open_ = torch.full_like(x, 50.0)
+    change = torch.cat([flat(0.02).expand(1, 1, 2, 16), flat(0.2).expand(1, 1, 2, 16)], dim=3)
+    drawings = Drawing(x, none, none), Drawing(x + change, none, open_)
+    moved = transport(x, *drawings, detail=1.0, faint=0.03)
+    assert torch.equal(moved.image[..., :14], x[..., :14])
+    assert torch.allclose(moved.image[..., 18:], change[..., 18:])
+    edge = moved.gate[0, 0, 0, 12:18]
+    assert (edge.diff() >= 0).all(), "from one to the other without a seam"
+    assert 0 < float(edge[2]) < 1, "nor at once"
+    assert torch.allclose(transport(x, *drawings, detail=1.0).image, change)
+
+
 def test_flips_and_values_and_strengths_act_on_their_own_attribute_only() -> None:
     a = torch.tensor([[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     assert act(a, {"Smile": "flip"}, CONFIG).a[:, 0].tolist() == [1, 0]

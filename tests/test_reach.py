@@ -141,7 +141,7 @@ def test_weights_stay_and_the_card_goes(model: CDVAEGAN) -> None:
 
 
 def test_a_measured_reach_is_saved_with_the_weights(tmp_path: Path) -> None:
-    model = CDVAEGAN(ModelConfig(NAMES, 32, z_dim=4, width=8)).reaching([(1.5, 2), (1, 0.75)])
+    model = CDVAEGAN(ModelConfig(NAMES, 32, z_dim=4, width=8)).adjusted(reach=[(1.5, 2), (1, 0.75)])
     loaded = cdvae_gan.load(model.save(tmp_path / "m"))
     assert loaded.config == model.config
     assert loaded.reach.tolist() == [[1.5, 1], [2, 0.75]]
@@ -190,12 +190,14 @@ def test_the_command_writes_a_model_with_its_reach(
     trained = CDVAEGAN(config).eval().save(tmp_path / "trained")
     out = tmp_path / "calibrated"
     command = ["calibrate", str(trained), "avatars:n=60", "--images", "8", "--out", str(out)]
-    assert main([*command, "--json"]) == 0
+    assert main([*command, "--faint", "0.03", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     reach = [(pair["put on"], pair["taken off"]) for pair in told["reach"].values()]
     assert list(told["reach"]) == ["Glasses", "Hat"]
-    assert cdvae_gan.load(out).config == replace(config, reach=tuple(reach))
+    assert cdvae_gan.load(out).config == replace(config, reach=tuple(reach), faint=0.03)
     assert main(command) == 2
     assert "exists" in capsys.readouterr().err
+    assert main([*command[:-1], str(trained), "--overwrite"]) == 2
+    assert "is an input and will not be overwritten" in capsys.readouterr().err
     assert main([*command, "--overwrite"]) == 0
     assert "how far edits go" in capsys.readouterr().out

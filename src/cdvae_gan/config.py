@@ -54,6 +54,8 @@ class ModelConfig:
     """c: how sure q(a|x) must be that what an intervention asks for is there already; ½ to 1"""
     reach: tuple[tuple[float, float], ...] = ()
     """ρ: for each attribute how far putting it on and taking it off go in a; 1 each where empty"""
+    faint: float = 0.0
+    """φ: changes fainter than this, an L1 in [0, 1], are left out of an edit; 0 to keep all"""
     scale: float | None = None
     """s of p(x|z,u,a); None to learn it"""
 
@@ -86,6 +88,8 @@ class ModelConfig:
             raise InputError(f"{len(self.reach)} reaches for {len(self.attributes)} attributes")
         if not all(0 < r < math.inf for pair in self.reach for r in pair):
             raise InputError("a reach must be positive")
+        if not 0 <= self.faint < 1:
+            raise InputError(f"faint must be at least 0 and less than 1, not {self.faint}")
         check_rules(self.attributes, self.exclusive, self.alternatives, self.companions)
 
     def to_json(self) -> str:
@@ -131,7 +135,9 @@ def _check_types(values: dict[str, Any]) -> None:
     """JSON has types of its own: ``"64"``, ``64.0`` and ``true`` are no sizes."""
     groups = (*values["exclusive"], *values["alternatives"], *values["companions"])
     names = (*values["attributes"], *(n for group in groups for n in group))
-    numbers = [values[n] for n in ("detail", "certainty", "scale") if values.get(n) is not None]
+    numbers = [
+        values[n] for n in ("detail", "certainty", "faint", "scale") if values.get(n) is not None
+    ]
     numbers += [r for pair in values["reach"] for r in pair]
     whole = [values[n] for n in _WHOLE if n in values]
     fit = (

@@ -7,7 +7,8 @@
                  a″ = a + ρ (a′ − a), ρ_k for putting k on and another for taking it off;
                       what rules bring along goes as far as what brought it
                  m  = 1 − exp(−Σ_c |M_c(a″) − M_c(a)|), 0 for a model without a mask
-                 g  = 1 − exp(−(Σ_c |N_c(a″) − N_c(a)|)²), 1 for a model without a gate
+                 g  = 1 − exp(−(Σ_c |N_c(a″) − N_c(a)|)²), 1 for a model without a gate;
+                      0 where g (G(z, u, a″) − …) is faint, less than about φ
 
 c is ``certainty``: what an intervention asks for is taken to be there already only where the model
 is sure of it. Else a moustache that is read with α = .4 could not be taken off.
@@ -17,8 +18,8 @@ is sure of it. Else a moustache that is read with α = .4 could not be taken off
 overdoes others.
 
 κ is ``detail``; without mask and gate this is G(z, u, a″) + κ ε. The gate says where the photo may
-change at all, the mask where its own detail must go. Where nothing changes, G, M and N cancel, and
-with κ = 1 the answer is x itself.
+change at all, the mask where its own detail must go; φ is ``faint``, what is not worth a change.
+Where nothing changes, G, M and N cancel, and with κ = 1 the answer is x itself.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cdvae_gan.action import (
@@ -77,6 +79,8 @@ __all__ = [
 Labels = Mapping[str, "float | Sequence[float]"] | Tensor
 
 _BATCH = 64
+_AROUND = 5
+"""Whether a change is faint is a matter of so many pixels, each way"""
 
 
 class Abduction(NamedTuple):
@@ -115,15 +119,22 @@ class Action(NamedTuple):
 
 
 def transport(
-    x: Tensor, factual: Drawing, counterfactual: Drawing, detail: float | Tensor
+    x: Tensor,
+    factual: Drawing,
+    counterfactual: Drawing,
+    detail: float | Tensor,
+    faint: float = 0.0,
 ) -> Transport:
     """Carry the detail ε = x − G(a) over to G(a′), except where the mask opens; only in the gate.
+
+    Where what would change is faint the gate stays shut.
 
     Args:
         x: ``(B, 3, H, W)`` in [−1, 1].
         factual: The drawing with a.
         counterfactual: The drawing with a′.
         detail: κ in [0, 1]; a number, or one for each image, ``(B, 1, 1, 1)``.
+        faint: φ, an L1 in [0, 1]; 0 to keep all changes.
 
     Returns:
         What is drawn, before clipping.
@@ -135,10 +146,24 @@ def transport(
         change = gate * change
     else:
         gate = torch.ones_like(mask)
+    if faint > 0:
+        seen = _seen(change, faint)
+        gate, change = gate * seen, change * seen
     kept = x + change
     # At κ = 1 this is the second argument to the bit.
     image = torch.lerp(counterfactual.location, kept, detail)
     return Transport(image, mask, gate)
+
+
+def _seen(change: Tensor, faint: float) -> Tensor:
+    """0 where the change around a pixel is half as large as φ, 1 where it is 1½ times as large.
+
+    By the smoothstep between; ``(B, 1, H, W)``.
+    """
+    size = change.abs().mean(dim=1, keepdim=True) / 2
+    around = F.avg_pool2d(size, _AROUND, 1, _AROUND // 2, count_include_pad=False)
+    share = (around / faint - 0.5).clamp(0, 1)
+    return share.square() * (3 - 2 * share)
 
 
 def _opening(factual: Tensor, counterfactual: Tensor) -> Tensor:
@@ -308,14 +333,20 @@ def predict(
         x′ ``(B, 3, H, W)`` in [−1, 1] and the mask ``(B, 1, H, W)`` in [0, 1].
     """
     drawn_with = reached(abduction.a, a, code >= 0, model.reach)
-    return move(x, abduction, a, model.decoder(abduction.z, drawn_with, abduction.u), detail)
+    drawing = model.decoder(abduction.z, drawn_with, abduction.u)
+    return move(x, abduction, a, drawing, detail, model.config.faint)
 
 
 def move(
-    x: Tensor, abduction: Abduction, a: Tensor, drawing: Drawing, detail: float | Tensor
+    x: Tensor,
+    abduction: Abduction,
+    a: Tensor,
+    drawing: Drawing,
+    detail: float | Tensor,
+    faint: float,
 ) -> tuple[Tensor, Tensor]:
     """What `predict` does once it has the drawing of a′."""
-    drawn = transport(x, abduction.drawing, drawing, detail)
+    drawn = transport(x, abduction.drawing, drawing, detail, faint)
     # Arithmetic may round differently at different places of a batch; x itself does not.
     same = (a == abduction.a).all(dim=1)[:, None, None, None] & (detail == 1)
     images = torch.where(same, x, drawn.image.clamp(-1, 1))

@@ -180,14 +180,24 @@ class CDVAEGAN(nn.Module):
             self, images, do, detail=detail, strength=strength, attributes=attributes
         )
 
-    def reaching(self, reach: Sequence[tuple[float, float]]) -> CDVAEGAN:
-        """A copy that goes so far in an intervention, without the card of this one.
+    def adjusted(
+        self, *, reach: Sequence[tuple[float, float]] | None = None, faint: float | None = None
+    ) -> CDVAEGAN:
+        """A copy whose interventions go so far and leave so much out, without the card of this one.
 
         Args:
-            reach: See `ModelConfig`; it can be measured, `cdvae_gan.training.reach`.
+            reach: See `ModelConfig`; it can be measured, `cdvae_gan.training.reach`. None as it is.
+            faint: See `ModelConfig`; None as it is.
+
+        Raises:
+            InputError: For values that no model can have.
         """
         found = copy.deepcopy(self)
-        found.config = replace(self.config, reach=tuple(reach))
+        found.config = replace(
+            self.config,
+            reach=self.config.reach if reach is None else tuple(reach),
+            faint=self.config.faint if faint is None else faint,
+        )
         found.reach = _reach(found.config).to(self.reach)
         found.card = None
         return found

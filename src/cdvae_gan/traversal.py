@@ -114,7 +114,7 @@ def z_traversal(
         z[:, j] = values.to(z)
         u = None if found.u is None else found.u.expand(steps, -1, -1, -1)
         drawing = model.decoder(z, found.a.expand(steps, -1), u)
-        images = transport(x, found.drawing, drawing, detail).image
+        images = transport(x, found.drawing, drawing, detail, model.config.faint).image
         pictures.append([_pixels(image[None]) for image in images])
     rows = [f"z{j} ({float(found.z[0, j]):+.2f})" for j in dimensions]
     title = "dimensions of z from -3 to 3, in brackets what they are"

@@ -16,6 +16,7 @@ from cdvae_gan.cli.common import (
     Overwrite,
     SkipBad,
     examples,
+    identities,
     open_model,
     output,
     print_json,
@@ -61,6 +62,16 @@ def calibrate(
             "makes another person of somebody goes less far.",
         ),
     ] = None,
+    faint: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.5,
+            show_default="as it is",
+            help="Leave changes out of edits that are fainter than this L1, 0 to 1; with 0.03 "
+            "they stay where they are plain to see.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the draw of photos.")] = 0,
     skip_bad: SkipBad = False,
     device: Device = "auto",
@@ -77,11 +88,9 @@ def calibrate(
     from cdvae_gan.training.prior import match_prior
     from cdvae_gan.training.reach import calibrated
 
-    refuse(
-        [out / name for name in ("config.json", "model.safetensors")],
-        frozenset(),
-        overwrite=overwrite,
-    )
+    files = ("config.json", "model.safetensors")
+    given = (folder / name for folder in (Path(model), Path(model) / "model") for name in files)
+    refuse([out / name for name in files], identities(given), overwrite=overwrite)
     known = None if people is None else learned_identity(people)
     found = open_model(model, device)
     shown = not progress_console().quiet
@@ -100,6 +109,7 @@ def calibrate(
             images=images,
             seed=seed,
             people=known,
+            faint=faint,
             progress=lambda done, total: progress.update(task, completed=done),
         )
     match_prior(new, train, seed)

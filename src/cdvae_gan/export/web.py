@@ -105,6 +105,7 @@ class _Decoder(nn.Module):
         for name, table in rules_of(model.config)._asdict().items():
             self.register_buffer(name, table)
         self.register_buffer("reach", model.reach)
+        self.faint = model.config.faint
 
     def forward(
         self,
@@ -123,7 +124,7 @@ class _Decoder(nn.Module):
         asked = act_by_code(a, before, do, known, strength[:, None])
         drawn = self.decoder(z, reached(a, asked, do >= 0, self.reach), u)
         found = Abduction(z, u, a, a, factual)
-        moved, mask = move(image, found, asked, drawn, detail[:, None, None, None])
+        moved, mask = move(image, found, asked, drawn, detail[:, None, None, None], self.faint)
         return moved, mask, asked, torch.cat(drawn, dim=1)
 
 

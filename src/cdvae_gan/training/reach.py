@@ -67,6 +67,7 @@ def calibrated(
     images: int = 100,
     seed: int = 0,
     people: IdentityNetwork | None = None,
+    faint: float | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CDVAEGAN:
     """The same weights with a measured reach.
@@ -81,6 +82,7 @@ def calibrated(
         seed: Of the draw.
         people: Tells people apart, for data that says who is on its photos; None to go as far as
             is clear, whoever it becomes.
+        faint: What to leave out of edits, see `ModelConfig`; None for what the model does.
         progress: Is told how many of all directions are done.
 
     Returns:
@@ -95,6 +97,7 @@ def calibrated(
     if data.image_size != model.image_size:
         raise InputError(f"the model takes images of {model.image_size} pixels: open the data so")
     data = data.select(model.attributes)
+    model = model.adjusted(faint=faint)
     draw = np.random.default_rng(seed)
     model.eval()
     known: list[_People | None] = [None] * len(model.attributes)
@@ -110,7 +113,7 @@ def calibrated(
             reach.append((put_on, _Direction(model, k, 0, on).reach(off, price, known[k])))
         if progress is not None:
             progress(k + 1, len(model.attributes))
-    return model.reaching(reach)
+    return model.adjusted(reach=reach)
 
 
 def _photos(
@@ -160,7 +163,7 @@ class _Direction:
         found, model = self.found, self.model
         a = found.a + reach * (self.asked - found.a)
         drawing = model.decoder(found.z, a, found.u)
-        return move(self.photos, found, a, drawing, model.config.detail)[0]
+        return move(self.photos, found, a, drawing, model.config.detail, model.config.faint)[0]
 
 
 def _between(values: Tensor) -> Tensor:
