@@ -281,6 +281,16 @@ def test_the_labels_of_what_goes_along_are_changed(tmp_path: Path) -> None:
     assert cdvae_gan.open_dataset(tmp_path / "new", size=32).companions == (("Top", "Left=0"),)
 
 
+def test_an_edit_that_leads_elsewhere_by_a_rule_fills_no_group(tmp_path: Path) -> None:
+    data = replace(halves(200), companions=(("Top", "Bottom=0"),))
+    found = balanced(data, tmp_path / "new")
+    made = [r for r in rows_of(tmp_path / "new") if r["counterfactual_do"] != "nothing"]
+    assert not [r for r in made if r["Top"] == "0" and r["Bottom"] != "0"]
+    (cell,) = [c for c in found.cells if c.name == "Top=0, Bottom=1"]
+    assert (cell.added, cell.refused) == (0, {"leads elsewhere, by a rule": cell.tried})
+    assert cell.tried > 0
+
+
 # -- broken runs ----------------------------------------------------------------------------------
 
 
@@ -332,6 +342,10 @@ def test_another_augmentation_is_not_mixed_in(dataset: AttributeDataset, tmp_pat
     (tmp_path / "new" / "mine.txt").write_text("keep")
     balanced(dataset, tmp_path / "new", seed=1, overwrite=True)
     assert (tmp_path / "new" / "mine.txt").read_text() == "keep"
+    ruled = replace(dataset, exclusive=(("Top", "Left"),))
+    balanced(ruled, tmp_path / "new", overwrite=True)
+    balanced(dataset, tmp_path / "new", overwrite=True)
+    assert cdvae_gan.open_dataset(tmp_path / "new", size=32).exclusive == ()
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.txt").write_text("mine")
     with pytest.raises(InputError, match="is no augmentation"):
@@ -548,6 +562,12 @@ def test_balanced_flips_make_the_target_as_frequent_in_every_group(network: CDVA
     after = top * (1 - chance) + (1 - top) * chance
     for group in (0, 1):
         assert after[labels[:, 1] == group].mean() == pytest.approx(float(top.mean()), abs=1e-5)
+
+
+def test_groups_that_a_rule_ties_to_the_target_cannot_be_balanced() -> None:
+    config = ModelConfig(NAMES, 32, width=8, z_dim=8, companions=(("Top", "Bottom=0"),))
+    with pytest.raises(InputError, match="a rule of the model ties Bottom to Top"):
+        CounterfactualAugment.balanced(CDVAEGAN(config), halves(100), "Top", "Bottom")
 
 
 def test_it_is_a_transform_and_a_collate_step(network: CDVAEGAN) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cdvae_gan import CDVAEGAN, ModelConfig
+from cdvae_gan import CDVAEGAN, InputError, ModelConfig
 from cdvae_gan.data import open_dataset
 from cdvae_gan.evaluation.edits import ModelEditor
 from cdvae_gan.evaluation.folders import save_counterfactuals
@@ -218,6 +218,15 @@ def test_the_results_are_written_with_all_their_figures(finished: Path, suite: S
     for figure in figures:
         assert f"images/results/{figure.name}" in text
     assert (finished / "work/results.html").read_text().count("<h2>") == text.count("\n## ")
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(here: Path, suite: Suite) -> None:
+    mine = here / "runs/avatars/judge-svm/model.safetensors"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("learned for hours")
+    with pytest.raises(InputError, match="holds something else"):
+        reproduce([suite], here / "runs")
+    assert mine.read_text() == "learned for hours"
 
 
 def test_a_model_that_is_given_is_not_trained() -> None:

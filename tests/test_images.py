@@ -235,6 +235,22 @@ class TestFinding:
             find_images(folder / name)
 
 
+@pytest.mark.parametrize("kind", ["16 bits", "transparent", "turned"])
+def test_an_open_picture_is_what_its_file_is(kind: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    if kind == "16 bits":
+        image = Image.fromarray(np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8))
+    elif kind == "transparent":
+        image = Image.new("RGBA", (8, 8), (255, 0, 0, 64))
+    else:
+        image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+        exif[0x0112] = 6
+    image.save(tmp_path / "one.png", exif=exif)
+    with Image.open(tmp_path / "one.png") as opened:
+        batch, _ = squares([tmp_path / "one.png", opened], 8)
+    assert np.array_equal(batch[0], batch[1])
+
+
 def test_pixels_are_pictures_too() -> None:
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     batch, names = squares([pixels, Image.fromarray(pixels)], 4)

@@ -12,7 +12,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
@@ -23,11 +23,11 @@ from safetensors.torch import load_file
 
 import cdvae_gan
 from cdvae_gan import CDVAEGAN, InputError, ModelConfig, objective
-from cdvae_gan.counterfactual import abduct
+from cdvae_gan.counterfactual import abduct, predict
 from cdvae_gan.data import AttributeDataset, Batch, open_dataset
 from cdvae_gan.data.dataset import ImageRows
 from cdvae_gan.networks.identity import IdentityNetwork
-from cdvae_gan.training import Limits, TrainConfig, train
+from cdvae_gan.training import Limits, TrainConfig, callbacks, train
 from cdvae_gan.training.augmentation import Augmentation
 from cdvae_gan.training.callbacks import Checkpoints, Validation
 from cdvae_gan.training.identity import (
@@ -572,6 +572,30 @@ def test_a_single_attribute_has_its_best_model_and_figures(
     assert all(math.isfinite(value) for value in figures.values())
 
 
+def test_validation_looks_at_the_edits_that_users_get(
+    data: AttributeDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hat, smile = NAMES.index("Hat"), NAMES.index("Smile")
+    rules = (("Hat", "Smile"),)
+    model = CDVAEGAN(ModelConfig(tuple(NAMES), 32, z_dim=4, width=4, exclusive=rules))
+    with torch.no_grad():  # everyone smiles, and nobody has a hat
+        model.encoder.to_a.weight.zero_()
+        model.encoder.to_a.bias.copy_(torch.tensor([-9.0 if k == hat else 9.0 for k in range(3)]))
+    module = TrainingModule(model, tiny(discriminator="plain"), torch.full((3,), 0.5), bf16=False)
+    asked: list[torch.Tensor] = []
+
+    def noted(model: CDVAEGAN, x: torch.Tensor, found: Any, a: torch.Tensor, *rest: Any) -> Any:
+        asked.append(a)
+        return predict(model, x, found, a, *rest)
+
+    monkeypatch.setattr(callbacks, "predict", noted)
+    Validation(data, tmp_path, every=1).measure(module.eval())
+    a = torch.cat(asked)
+    hats = a[:, hat] == 1
+    assert hats.sum() == len(data) // len(NAMES)
+    assert not a[hats, smile].any(), "the rule takes the smile away"
+
+
 def test_every_validation_image_counts_as_much_as_another(
     data: AttributeDataset, tmp_path: Path
 ) -> None:
@@ -746,6 +770,20 @@ def _module(names: tuple[str, ...], seed: int, **changes: object) -> TrainingMod
     return TrainingModule(model, config, torch.full((len(names),), 0.5), bf16=False)
 
 
+def test_a_scale_that_is_fixed_is_as_the_new_run_says() -> None:
+    names = ("Hat", "Smile")
+    given, module = _module(names, 1), _module(names, 2)
+    with torch.no_grad():
+        given.model.log_scale.fill_(-1.0)
+        module.model.log_scale.fill_(-2.0)
+    module.model.log_scale.requires_grad_(False)
+    take_over(module, Learned(given.state_dict(), names), names)
+    assert module.model.log_scale.item() == -2.0
+    module.model.log_scale.requires_grad_(True)
+    take_over(module, Learned(given.state_dict(), names), names)
+    assert module.model.log_scale.item() == -1.0, "a learned one goes on from what was learned"
+
+
 def test_what_belongs_to_an_attribute_is_taken_over_by_its_name() -> None:
     old, new = ("Hat", "Smile"), ("Smile", "Beard", "Hat")
     given, module = _module(old, 1), _module(new, 2)
@@ -771,6 +809,17 @@ def test_more_dimensions_of_z_are_not_made_of_its_variances() -> None:
     before = module.model.encoder.to_z.weight.clone()
     take_over(module, Learned(given.state_dict(), names), names)
     assert torch.equal(module.model.encoder.to_z.weight, before)
+
+
+def test_a_folder_with_a_model_of_another_is_no_place_for_a_run(
+    data: AttributeDataset, tmp_path: Path
+) -> None:
+    config = ModelConfig(tuple(NAMES), 32, z_dim=4, width=4)
+    CDVAEGAN(config).save(tmp_path / "run" / "model")
+    before = (tmp_path / "run" / "model" / "model.safetensors").read_bytes()
+    with pytest.raises(InputError, match="holds a run already"):
+        quick(data, tmp_path / "run", 1)
+    assert (tmp_path / "run" / "model" / "model.safetensors").read_bytes() == before
 
 
 def test_a_start_that_is_none_is_refused(data: AttributeDataset, tmp_path: Path) -> None:

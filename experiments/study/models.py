@@ -182,7 +182,13 @@ def without_attributes(data: AttributeDataset) -> AttributeDataset:
     """The same images with one attribute that says nothing."""
     labels = np.zeros((len(data), 1), dtype=np.int8)
     return replace(
-        data, attributes=("Nothing",), labels=labels, exclusive=(), alternatives=(), draw=None
+        data,
+        attributes=("Nothing",),
+        labels=labels,
+        exclusive=(),
+        alternatives=(),
+        companions=(),
+        draw=None,
     )
 
 

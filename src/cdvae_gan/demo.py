@@ -5,6 +5,7 @@ Photos of people have no true counterfactual to compare with; avatars have, sinc
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,10 +118,13 @@ def run(
     out, console = Path(out), console or Console(quiet=True)
     if seconds <= 0:
         raise InputError("a training takes more than no time: --minutes must be positive")
-    folder = _fresh(out, console)
+    folder = _usable(out)
     data = open_dataset(source, size=size, progress=console.is_terminal)
     if data.truth is None:
         raise InputError(f"the demo needs true counterfactuals, which avatars have: not {source!r}")
+    if folder.exists():
+        console.print(f"starting anew: the earlier run in {folder} is replaced", soft_wrap=True)
+        shutil.rmtree(folder)
     unseen = data.split("validation")
     unseen = unseen.take(np.arange(min(_MEASURED, len(unseen))))
     console.print(
@@ -136,15 +140,19 @@ def run(
     return Demo(error, pictures, folder / "model")
 
 
-def _fresh(out: Path, console: Console) -> Path:
-    """The run's folder, emptied if it holds the run of an earlier demo."""
+def _usable(out: Path) -> Path:
+    """The run's folder, which may hold the run of an earlier demo."""
     folder = out / "run"
-    if (folder / "config.json").is_file():
-        console.print(f"starting anew: the earlier run in {folder} is replaced", soft_wrap=True)
-        shutil.rmtree(folder)
-    elif folder.exists():
+    if folder.exists() and not _is_of_avatars(folder):
         raise InputError(f"{folder} is no run of a demo: choose another --out")
     return folder
+
+
+def _is_of_avatars(folder: Path) -> bool:
+    try:
+        return str(json.loads((folder / "data.json").read_text())["name"]).startswith("avatars")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _draw(model: CDVAEGAN, unseen: AttributeDataset, out: Path) -> list[Path]:

@@ -249,7 +249,7 @@ def _open(photo: ImageLike) -> Image.Image:
         return picture_of(photo)
     if isinstance(photo, Image.Image):
         picture = ImageOps.exif_transpose(photo)
-        return _in_mode(picture, picture)
+        return _in_mode(picture, picture_of(photo))
     safe = read_image(photo)
     with Image.open(photo) as file:  # can be read, as was just seen
         if file.mode == "CMYK":

@@ -173,13 +173,13 @@ def squares(
 
 
 def picture_of(item: Image.Image | npt.NDArray[np.uint8]) -> Image.Image:
-    """A picture, or pixels, as a picture of mode ``RGB``.
+    """A picture, or pixels, as a picture of mode ``RGB``; of a file it is what `read_image` reads.
 
     Raises:
         InputError: For anything else.
     """
     if isinstance(item, Image.Image):
-        return item.convert("RGB")
+        return _rgb(_upright(item))
     if not isinstance(item, np.ndarray):
         raise InputError(f"an image is a path, a PIL image or an array, not {type(item).__name__}")
     if item.dtype != np.uint8 or not (item.ndim == 2 or (item.ndim == 3 and item.shape[2] == 3)):

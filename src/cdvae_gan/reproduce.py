@@ -315,6 +315,8 @@ def _once(step: Step, bench: Bench, folder: Path, key: str) -> float | None:
     start = time.monotonic()
     try:
         if state.get("key") != key and folder.exists():
+            if any(folder.iterdir()) and not (folder / _STATE).is_file():
+                raise InputError(f"{folder} holds something else: choose another folder to work in")
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / _STATE, json.dumps({"key": key, "done": False}))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cdvae_gan.errors import InputError
+from cdvae_gan.files import write_whole
 from cdvae_gan.images import pixels
 
 __all__ = ["Result"]
@@ -101,7 +102,7 @@ class Result(Generic[Array]):
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write the figure to ``path`` (PNG or JPEG) and what was asked and read to ``path``.json.
+        """Write the figure (PNG or JPEG), and what was asked and read beside it as ``.json``.
 
         Raises:
             InputError: Where the folder does not exist or the format is not known.
@@ -115,7 +116,7 @@ class Result(Generic[Array]):
             raise InputError(
                 f"cannot write pictures as {path.suffix!r}: use .png or .jpg"
             ) from None
-        path.with_suffix(".json").write_text(json.dumps(self.to_dict(), indent=2) + "\n")
+        write_whole(path.with_suffix(".json"), json.dumps(self.to_dict(), indent=2) + "\n")
         return path
 
     def _asked(self) -> str:

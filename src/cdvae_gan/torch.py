@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from cdvae_gan.action import relabelled
+from cdvae_gan.action import relabelled, related
 from cdvae_gan.balancing.filter import Filter
 from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
@@ -108,13 +108,19 @@ class CounterfactualAugment:
         known = (t >= 0) & (g >= 0)
         if len(np.unique(t[known])) < 2 or len(np.unique(g[known])) < 2:
             raise InputError(f"{target} and {over} must both have two values in {dataset.name}")
+        network = model if isinstance(model, CDVAEGAN) else load(os.fspath(model))
+        if over in related(target, network.config):
+            raise InputError(
+                f"a rule of the model ties {over} to {target}, so that {over} would be edited, "
+                "too: balance over another attribute"
+            )
         p = float(t[known].mean())
         table: dict[tuple[int, ...], float] = {}
         for group in (0, 1):
             here = float(t[known & (g == group)].mean())
             table[0, group] = max(0.0, (p - here) / (1 - here)) if here < 1 else 0.0
             table[1, group] = max(0.0, (here - p) / here) if here > 0 else 0.0
-        return cls(model, dataset.attributes, target, table, given=(target, over), **options)
+        return cls(network, dataset.attributes, target, table, given=(target, over), **options)
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Augment a batch, or one image.

@@ -114,12 +114,12 @@ def positions(do: Do, read: Sequence[float], model: CDVAEGAN) -> list[float]:
 
 def flips(photo: Photo, settings: Settings, model: CDVAEGAN) -> list[tuple[Image.Image, str]]:
     """The first chosen face with each attribute flipped, and what the model reads in it."""
-    first = 0 if settings.face == EVERY else int(settings.face) - 1
     cells = []
     for name in model.attributes:
         result = edited(photo, replace(settings, do={name: "flip"}), model)
         before, after = result.readings(name)[0]
-        picture = straighten(result.photo.convert("RGB"), photo.faces[first].to_frame, _CELL)
+        face = photo.faces[result.edited[0] - 1]
+        picture = straighten(result.photo.convert("RGB"), face.to_frame, _CELL)
         cells.append((picture, f"{name} {before:.2f} → {after:.2f}"))
     return cells
 

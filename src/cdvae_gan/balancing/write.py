@@ -38,7 +38,7 @@ from cdvae_gan.balancing.plan import Cell, Edit, Plan, make_plan
 from cdvae_gan.data.dataset import SPLITS, UNKNOWN, AttributeDataset
 from cdvae_gan.data.folder import FILE_COLUMN, PROVENANCE
 from cdvae_gan.data.open import open_dataset
-from cdvae_gan.data.rules import write_rules
+from cdvae_gan.data.rules import RULES_FILE, Declared, write_rules
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.edits import Editor, ModelEditor, ModelLike, editor_on
 from cdvae_gan.evaluation.judges import Judge, load_judge
@@ -53,6 +53,7 @@ Originals = Literal["link", "copy", "none"]
 ORIGINALS: tuple[Originals, ...] = get_args(Originals)
 
 _CHUNK = 64
+_BY_RULE = "leads elsewhere, by a rule"
 _STATE, _JOURNAL, _TABLE = "augment.json", "journal.jsonl", "metadata.csv"
 _MADE, _ORIGINALS = "counterfactuals", "originals"
 _COLUMNS = tuple(f"{PROVENANCE}{c}" for c in ("of", "do", "strength", "confidence"))
@@ -178,6 +179,7 @@ def augment(
         "data": data.name,
         "fingerprint": data.fingerprint,
         "attributes": list(data.attributes),
+        "rules": {name: getattr(data, name) for name in Declared._fields},
         "image_size": data.image_size,
         "model": os.fspath(model) if isinstance(model, (str, os.PathLike)) else "given",
         "digest": model_digest(editor.model) if isinstance(editor, ModelEditor) else None,
@@ -279,7 +281,7 @@ def _clear(folder: Path) -> None:
         for name in (_MADE, _ORIGINALS):
             shutil.rmtree(folder / split / name, ignore_errors=True)
         (folder / split / _TABLE).unlink(missing_ok=True)
-    for name in (_JOURNAL, _STATE):
+    for name in (_JOURNAL, _STATE, RULES_FILE):
         (folder / name).unlink(missing_ok=True)
 
 
@@ -309,11 +311,16 @@ def _so_far(work: _Work) -> tuple[list[int], list[int]]:
 def _chunk(work: _Work, number: int, cell: Cell, chunk: slice, most: int) -> Chunk:
     """Edit some images, ask the judges, and write what they let pass."""
     rows, sets = cell.rows[chunk], cell.sets[chunk]
+    tried = len(rows)
+    lands = np.array([_lands(work, r, k, cell) for r, k in zip(rows, sets, strict=True)])
+    rows, sets = rows[lands], sets[lands]
+    refused = {} if lands.all() else {_BY_RULE: int((~lands).sum())}
+    if not len(rows):
+        return Chunk(cell=number, tried=tried, made=(), refused=refused)
     pictures = _edited(work, rows, sets, cell)
     claims = torch.tensor(cell.values).expand(len(rows), -1)
     verdicts = work.keep(pictures, claims)
     made: list[Made] = []
-    refused: dict[str, int] = {}
     for i, row in enumerate(rows.tolist()):
         reason = verdicts.refused[i]
         if reason is not None:
@@ -329,7 +336,14 @@ def _chunk(work: _Work, number: int, cell: Cell, chunk: slice, most: int) -> Chu
             )
             _write_image(work.folder / one.file, pictures[i].permute(1, 2, 0).numpy())
             made.append(one)
-    return Chunk(cell=number, tried=len(rows), made=tuple(made), refused=refused)
+    return Chunk(cell=number, tried=tried, made=tuple(made), refused=refused)
+
+
+def _lands(work: _Work, row: int, k: int, cell: Cell) -> bool:
+    """Whether the edit leads into the cell, with all that follows from it by a rule."""
+    labels = _relabelled(work, row, work.plan.names[k], cell.values[k])
+    found = (labels[work.train.attributes.index(name)] for name in work.plan.names)
+    return all(f == v for f, v in zip(found, cell.values, strict=True))
 
 
 def _edited(
@@ -414,7 +428,7 @@ def _made_rows(work: _Work) -> Iterator[list[str]]:
         for one in chunk.made:
             yield [
                 one.file.removeprefix("train/"),
-                *_words(_relabelled(work, one)),
+                *_words(_relabelled(work, one.row, one.attribute, one.value)),
                 work.train.files[one.row],
                 f"{one.attribute}={one.value}",
                 f"{float(work.strength)}",
@@ -422,20 +436,20 @@ def _made_rows(work: _Work) -> Iterator[list[str]]:
             ]
 
 
-def _relabelled(work: _Work, one: Made) -> npt.NDArray[np.int8]:
+def _relabelled(work: _Work, row: int, attribute: str, value: int) -> npt.NDArray[np.int8]:
     """The source's labels with the attribute set, and what follows from that.
 
     A model follows rules of its own. What other editors make of those of the data is not known.
     """
-    train, labels = work.train, work.train.labels[one.row]
+    train, labels = work.train, work.train.labels[row]
     if isinstance(work.editor, ModelEditor):
         rules = work.editor.model.config
-        return relabelled(labels, train.attributes, one.attribute, one.value, rules)
-    result = relabelled(labels, train.attributes, one.attribute, one.value, train)
-    if one.value == 0:
-        k = train.attributes.index(one.attribute)
+        return relabelled(labels, train.attributes, attribute, value, rules)
+    result = relabelled(labels, train.attributes, attribute, value, train)
+    if value == 0:
+        k = train.attributes.index(attribute)
         result = np.where(result == labels, labels, UNKNOWN).astype(np.int8)
-        result[k] = one.value
+        result[k] = value
     return result
 
 

@@ -36,6 +36,7 @@ from cdvae_gan.cli.evaluate import (
     Without,
     as_editor,
     claim_report,
+    editor_of,
     entry_names,
     known_to,
     left_out,
@@ -115,6 +116,9 @@ def compare(
     opened = [open_entry(text, device) for text, _ in asked]
     chosen, real = open_images(source, opened, size, split, limit, seed, skip_bad, console)
     wanted = parse_names(attributes)
+    if wanted is None and any(isinstance(entry, Path) for entry in opened):
+        # Not images of which a folder has all flips, but all of those that will be compared.
+        wanted = known_to([editor_of(entry, chosen) for entry in opened], chosen, None) or None
     for entry in opened:  # the images that every one of them has all flips of
         _, chosen = as_editor(entry, chosen, wanted)
     editors = [

@@ -290,10 +290,17 @@ def as_editor(
     """
     from cdvae_gan.evaluation.folders import FolderEditor
 
-    if not isinstance(entry, Path):
-        return entry, dataset
-    editor = FolderEditor(entry, dataset)
+    editor = editor_of(entry, dataset)
+    if not isinstance(editor, FolderEditor):
+        return editor, dataset
     return editor, editor.dataset_covered(dataset, attributes)
+
+
+def editor_of(entry: CDVAEGAN | Path, dataset: AttributeDataset) -> CDVAEGAN | Editor:
+    """The model, or the folder as an editor of those of its images that are in the data."""
+    from cdvae_gan.evaluation.folders import FolderEditor
+
+    return FolderEditor(entry, dataset) if isinstance(entry, Path) else entry
 
 
 def _print(found: Evaluation, page: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -173,23 +172,13 @@ def _export_web(
             or exporting.default_examples(network, align),
             align=align,
             measured=network.deception,
-            card=_card(model),
+            card=network.card.readme if network.card else None,
         )
     if not quiet:
         console = output()
         console.print(f"page: {web}, {page.bytes / 1e6:.1f} MB", soft_wrap=True)
         console.print(f"to see it: python -m http.server --directory {web}", soft_wrap=True)
     return {"page": page.to_dict()}
-
-
-def _card(model: str) -> str | None:
-    """What is written of a model beside its weights."""
-    shipped = resources.files("cdvae_gan") / "weights" / model
-    for folder in (shipped, Path(model), Path(model) / "model"):
-        card = folder / "README.md"
-        if card.is_file() and (folder / "config.json").is_file():
-            return card.read_text(encoding="utf-8")
-    return None
 
 
 def _export_onnx(

@@ -135,11 +135,12 @@ def cached_images(
     root = cache_folder(cache_dir) / "images"
     entry = root / f"{_slug(name)}-{size}px-{key}"
     found = _stored(entry, len(files))
-    if found is None:
+    if found is None or _mended(found, read):
         with _said(root):
             root.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{entry}.lock"):
-                if _stored(entry, len(files)) is None:
+                now = _stored(entry, len(files))
+                if now is None or _mended(now, read):
                     shutil.rmtree(entry, ignore_errors=True)  # where it is damaged
                     _build(entry, name, files, read, size, processes, progress)
         found = _stored(entry, len(files))
@@ -157,6 +158,18 @@ def _stored(entry: Path, n: int) -> CachedImages | None:
     except (OSError, ValueError, TypeError, EOFError):
         return None
     return CachedImages(pixels, bad, _hash(entry, pixels)) if len(pixels) == n else None
+
+
+def _mended(found: CachedImages, read: Read) -> bool:
+    """Whether an image can be read that could not be when the entry was made.
+
+    It may have lacked permission, memory or a decoder, of which neither size nor date tells.
+    """
+    for row in found.unreadable:
+        with suppress(InputError):
+            read(row.index, found.pixels.shape[1])
+            return True
+    return False
 
 
 def _hash(entry: Path, pixels: npt.NDArray[np.uint8]) -> str:

@@ -78,7 +78,10 @@ def flip_deception(
             target = (y == 0).long()
             after = judge.read(to_uint8(editor(x, name, target, strength)))
             deception.update(name, y, before[:, k], after[:, k], who)
-            preservation.update(name, target, before, after, who)
+            flipped = y >= 0  # what is not labelled is not
+            preservation.update(
+                name, target[flipped], before[flipped], after[flipped], who[flipped.numpy()]
+            )
     return FlipTables(
         judge.name,
         deception.compute(resamples=resamples, seed=seed),

@@ -124,8 +124,14 @@ class StopSignals(Callback):
             trainer.should_stop = True
 
     def on_train_end(self, *args: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._restore()
+
+    def on_exception(self, *args: Any) -> None:
+        self._restore()
+
+    def _restore(self) -> None:
+        while self._before:
+            signal.signal(*self._before.popitem())
 
     def _catch(self, number: int, frame: FrameType | None) -> None:
         if self.caught is not None:
@@ -205,7 +211,7 @@ class Validation(Callback):
         def note(name: str, value: Tensor) -> None:
             sums.setdefault(f"val/{name}", []).append((float(value), len(x)))
 
-        k = len(model.attributes)
+        k, known = len(model.attributes), rules_of(model.config, module.device)
         for start in range(0, len(self.images), 64):
             x = self.images[start : start + 64].to(module.device)
             labels = self.labels[start : start + 64].to(module.device)
@@ -219,15 +225,14 @@ class Validation(Callback):
             before = d(x).attributes > 0
             which = torch.arange(start, start + len(x), device=module.device) % k
             rows = torch.arange(len(x), device=module.device)
-            flipped = found.a.clone()
-            flipped[rows, which] = 1 - flipped[rows, which]
-            code = torch.where(flipped == found.a, LEAVE, flipped)
-            drawn, mask = predict(model, x, found, flipped, code, model.config.detail)
+            code = torch.full_like(found.a, LEAVE)
+            code[rows, which] = FLIP
+            a = act_by_code(found.a, found.probabilities, code, known, 1.0)
+            drawn, mask = predict(model, x, found, a, code, model.config.detail)
             after = d(drawn).attributes > 0
-            note("flips_read", (after[rows, which] == (flipped[rows, which] > 0.5)).float().mean())
-            others = torch.ones_like(before)
-            others[rows, which] = False
-            if k > 1:
+            note("flips_read", (after[rows, which] == (a[rows, which] > 0.5)).float().mean())
+            others = a == found.a
+            if others.any():
                 note("others_kept", (after == before)[others].float().mean())
             note("edit_l1", (drawn - x).abs().mean() / 2)
             note("mask", mask.mean())

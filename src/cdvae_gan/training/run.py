@@ -173,6 +173,7 @@ def train(
             f"{'bf16' if choice.bf16 else 'float32'} ({choice.reason}); "
             f"{len(train_data)} images, {images_per_step} a step"
         )
+        module.to(trainer.strategy.root_device)  # what is learned before the fit is learned there
         if learned is not None:
             n = take_over(module, learned, data.attributes)
             console.print(f"{n} tensors start as in {start_from}", soft_wrap=True)
@@ -304,7 +305,7 @@ def _begin(out: Path, data: AttributeDataset, config: TrainConfig) -> None:
     config_path = out / "config.json"
     left = (out / "checkpoints" / "last.ckpt", out / "model")
     unborn = (out / "data.json").exists() and not any(path.exists() for path in left)
-    if config_path.exists() and not unborn:
+    if any(path.exists() for path in (config_path, *left)) and not unborn:
         raise InputError(f"{str(out)!r} holds a run already: --resume it, or choose another folder")
     try:
         for folder in ("checkpoints", "pictures", "logs"):

@@ -27,6 +27,8 @@ _BRANCHES = ("discriminator.heads.", "to_realness.")
 _TOLD = ("decoder.start.weight", ".film.weight")
 _DRAWN_LATELY = "replay."
 """What another run drew is none of this one's"""
+_SCALE = ".log_scale"
+"""s of p(x|z,u,a), which a new run may hold fixed elsewhere"""
 _DRAWN = ("decoder.out.weight", "decoder.out.bias")
 
 
@@ -71,11 +73,14 @@ def take_over(module: nn.Module, learned: Learned, attributes: Sequence[str]) ->
         attributes: The K names that it is for.
     """
     names = tuple(attributes), learned.attributes
+    scale_is_learned = any(p.requires_grad for n, p in module.named_parameters() if _SCALE in n)
     taken = 0
     with torch.no_grad():
         for name, own in module.state_dict().items():
             given = learned.weights.get(name)
             if given is None or name.startswith(_DRAWN_LATELY):
+                continue
+            if name.endswith(_SCALE) and not scale_is_learned:
                 continue
             parts = None if names[0] == names[1] else _parts(name, own, given, *names)
             taken += _copied(name, own, given) if parts is None else _copied_parts(*parts)
