@@ -1,9 +1,11 @@
-"""How the shipped model of avatars was trained: three parts, the latter two with z erased.
+"""How the shipped model of avatars was trained, in six parts.
 
     python experiments/train_avatars64.py --out runs/avatars64
 
-On an H100, beside another training, the three parts took five minutes; on two processor cores they
-take hours. ``--share`` makes all parts shorter.
+In three of them z stays erased; in the last three an edit is undone, too (`weights.cycle`). On an
+H100, beside another training, the first three took five minutes; the others took some four hours on
+one processor core. D began anew in the fourth, here it goes on. ``--share`` makes all parts
+shorter.
 """
 
 from __future__ import annotations
@@ -26,10 +28,21 @@ def parts() -> list[tuple[int, TrainConfig]]:
     """The number of steps and the settings of each part."""
     first = replace(demo_config(seed=7), width=44, batch_size=64)
     last = replace(first, learning_rate=5e-4, learning_rate_d=4e-4, ema=0.9995)
+    undone = replace(
+        last,
+        batch_size=32,
+        learning_rate=7e-4,
+        head_start=200,
+        weights=replace(last.weights, cycle=20.0),
+    )
+    moving = replace(undone, weights=replace(undone.weights, z_rate=0.1))
     return [
         (2661, first),
         (1370, replace(first, seed=8, erase=True)),
         (1159, replace(last, seed=9, erase=True)),
+        (6218, replace(undone, seed=10, erase=True)),
+        (2765, replace(moving, seed=11)),
+        (1000, replace(moving, seed=12, erase=True)),
     ]
 
 

@@ -57,6 +57,30 @@ def test_data_check_prints_a_table_or_json_and_draws_a_contact_sheet(cli: Cli, h
     assert told["contact_sheet"] == "some/sheet.png"
     assert [a["name"] for a in told["attributes"]] == ["Hat", "Smile"]
     assert (here / "some/sheet.png").is_file()
+    assert "exists" in cli.refused(*words, "--sheet", "some/sheet.png")
+    assert cli(*words, "--sheet", "some/sheet.png", "--overwrite").code == 0
+
+
+def test_a_contact_sheet_never_replaces_an_image_of_the_data(cli: Cli, here: Path) -> None:
+    (here / "photos").mkdir()
+    for name, color in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (40, 40), color).save(here / f"photos/{name}.png")
+    (here / "photos/metadata.csv").write_text("file_name,Hat\na.png,1\nb.png,0\n")
+    before = (here / "photos/a.png").read_bytes()
+    check = ("data", "check", "photos", "--size", 32, "--sheet", "photos/a.png", "--overwrite")
+    assert "is an input" in cli.refused(*check)
+    assert (here / "photos/a.png").read_bytes() == before
+
+
+def test_what_all_images_have_cannot_be_learned(cli: Cli, here: Path) -> None:
+    (here / "photos").mkdir()
+    for i in range(8):
+        Image.new("RGB", (40, 40), (20 * i, 0, 0)).save(here / f"photos/{i}.png")
+    rows = "".join(f"{i}.png,1\n" for i in range(8))
+    (here / "photos/metadata.csv").write_text(f"file_name,Hat\n{rows}")
+    words = ("train", "photos", "--size", 32, "--steps", 1, "--out", "run")
+    assert "Hat cannot be learned" in cli.refused(*words)
+    assert not (here / "run").exists()
 
 
 def test_data_check_lists_images_that_cannot_be_read(cli: Cli, here: Path) -> None:

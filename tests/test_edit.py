@@ -541,9 +541,37 @@ def test_several_photos_are_edited_into_a_folder(cli: Call, folder: Path) -> Non
         "out/a-edited.png",
         "out/b-edited.png",
     ]
+    texture(200, 240).save(folder / "in" / "a.webp")  # another of the same name
+    code, out, _ = cli(*edit_all, "--out", "named", "--skip-bad")
+    assert code == 0
+    assert "3 photos edited, 1 left out" in out
+    assert sorted(path.name for path in (folder / "named").iterdir()) == [
+        "a-2-edited.png",
+        "a-edited.png",
+        "b-edited.png",
+    ]
     alone = edit(folder / "in" / "a.png", {"Smile": "flip"}, model="model", aligned=True)
     with Image.open("out/a-edited.png") as written:
         assert written.tobytes() == alone.photo.tobytes()
+
+
+def test_where_no_photo_can_be_edited_it_fails(cli: Call, folder: Path) -> None:
+    (folder / "in").mkdir()
+    (folder / "in" / "c.png").write_bytes((folder / "photo.png").read_bytes()[:500])
+    code, _, err = cli("in", "--do", "Smile=flip", "--aligned", "--out", "out", "--skip-bad")
+    assert code == 2
+    assert "none of 1 photos could be edited" in err
+
+
+def test_one_photo_goes_into_a_folder_too(cli: Call, folder: Path) -> None:
+    (folder / "out").mkdir()
+    assert cli("photo.png", "--do", "Smile=flip", "--aligned", "--out", "out")[0] == 0
+    assert (folder / "out/photo-edited.png").is_file()
+
+
+def test_at_strength_0_it_does_not_speak_of_what_is_there(cli: Call) -> None:
+    _, out, _ = cli("photo.png", "--do", "Smile=flip", "--aligned", "--strength", "0")
+    assert "nothing to change: the strength is 0" in out
 
 
 def test_the_list_tells_what_was_measured(cli: Call, folder: Path) -> None:

@@ -93,8 +93,15 @@ class ModelConfig:
         check_rules(self.attributes, self.exclusive, self.alternatives, self.companions)
 
     def to_json(self) -> str:
-        """As text; :meth:`from_json` reads it back."""
-        return json.dumps({"model_type": "cdvae_gan", **asdict(self)}, indent=2) + "\n"
+        """As text; :meth:`from_json` reads it back.
+
+        What came later is written where it says something: other models are the same as ever, and
+        earlier versions read them.
+        """
+        values = asdict(self)
+        if not self.faint:
+            del values["faint"]
+        return json.dumps({"model_type": "cdvae_gan", **values}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> ModelConfig:

@@ -107,6 +107,7 @@ class TestTables:
             (["file_name,Old", "0.png,1", "0.png,1"], r"line 3: 0.png is already in .*line 2"),
             (["file_name,Old", "0.png,1", "1.png,1,1"], "line 3: expected 2 values"),
             (["file_name,Old", "0.png"], "line 2: expected 2 values"),
+            (["file_name,Old,Old", "0.png,1,0"], "two columns are called 'Old'"),
             (["file_name,Old", ",1"], "line 2: no file_name"),
             (["file_name,Old", "../../secret.png,1"], "lies outside"),
             (["file_name,Old", "0.png,1", "1.png,0", "2.png,-1"], "line 4.*both 0 and -1"),

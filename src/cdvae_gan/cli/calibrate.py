@@ -68,7 +68,7 @@ def calibrate(
             min=0,
             max=0.5,
             show_default="as it is",
-            help="Leave changes out of edits that are fainter than this L1, 0 to 1; with 0.03 "
+            help="Leave changes out of edits that are fainter than this L1, 0 to 0.5; with 0.03 "
             "they stay where they are plain to see.",
         ),
     ] = None,

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cdvae_gan.cli.common import (
     JsonOutput,
+    Overwrite,
     claim,
     examples,
     output,
@@ -52,6 +53,7 @@ def check(
         typer.Option(help="Where the contact sheet goes. Default: NAME-contact-sheet.png here."),
     ] = None,
     no_sheet: Annotated[bool, typer.Option("--no-sheet", help="Draw no contact sheet.")] = False,
+    overwrite: Overwrite = False,
     as_json: JsonOutput = False,
 ) -> None:
     """Count images, splits and attributes; find damaged and duplicate images; draw some."""
@@ -59,7 +61,7 @@ def check(
     from cdvae_gan.data import sheet as contact_sheet
 
     if sheet is not None:
-        claim(sheet, overwrite=True)
+        claim(sheet, overwrite=overwrite)
     report = look(
         source,
         size=size,
@@ -69,7 +71,10 @@ def check(
     )
     path = None
     if not no_sheet:
-        path = claim(sheet or Path(f"{report.name}-contact-sheet.png"), overwrite=True)
+        images = (report.dataset.file(i) for i in range(len(report.dataset)))
+        given = [file for file in images if file is not None]
+        ours = Path(f"{report.name}-contact-sheet.png")  # of an earlier look
+        path = claim(sheet or ours, given, overwrite=overwrite or sheet is None)
         write_picture(contact_sheet(report.dataset), path)
     if as_json:
         print_json({**report.to_json(), "contact_sheet": None if path is None else str(path)})

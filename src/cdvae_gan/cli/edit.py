@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -155,6 +156,7 @@ def edit(
 
     wanted, which = parse_do(do, network.attributes), _faces(face)
     checked(wanted, network.attributes, network.config.exclusive, strength)
+    left_out = 0
     for photo, target in jobs:
         try:
             result = edit_photo(
@@ -169,7 +171,9 @@ def edit(
             )
         except InputError as error:
             if not (several and skip_bad):
-                raise InputError(_told_of(photo, error) if several else str(error)) from error
+                why = f"{_told_of(photo, error)}; --skip-bad leaves such photos out"
+                raise InputError(why if several else str(error)) from error
+            left_out += 1
             typer.echo(f"cdvae-gan: {_told_of(photo, error)}; left out", err=True)
             continue
         result.save(target)
@@ -182,7 +186,11 @@ def edit(
         if as_json:
             print_json({"input": str(photo), "output": str(target), **result.to_dict()})
         else:
-            _tell(result, [target, *extra])
+            _tell(result, [target, *extra], strength)
+    if left_out == len(jobs):
+        raise InputError(f"none of {left_out} photos could be edited")
+    if several and not as_json:
+        output().print(f"{len(jobs) - left_out} photos edited, {left_out} left out")
 
 
 def _told_of(photo: Path, what: object) -> str:
@@ -194,16 +202,22 @@ def _told_of(photo: Path, what: object) -> str:
 def _jobs(photos: Sequence[Path], out: Path | None, several: bool) -> list[tuple[Path, Path]]:
     """Each photo with the file that is written of it."""
     if not several:
-        return [(photos[0], out or Path(f"{photos[0].stem}-edited.png"))]
+        name = f"{photos[0].stem}-edited.png"
+        if out is not None and out.is_dir():
+            return [(photos[0], out / name)]
+        return [(photos[0], out or Path(name))]
     if out is None:
         raise InputError("several photos need a folder: --out FOLDER")
     if out.is_file() or is_picture(out):
         raise InputError(f"several photos need a folder, not {out}")
-    targets = [out / f"{photo.stem}-edited.png" for photo in photos]
-    for photo, target in zip(photos, targets, strict=True):
-        if targets.count(target) > 1:
-            raise InputError(f"two photos are called {photo.stem}: edit them one after the other")
-    return list(zip(photos, targets, strict=True))
+    jobs: list[tuple[Path, Path]] = []
+    taken: set[Path] = set()
+    for photo in photos:
+        names = (f"{photo.stem}{f'-{n}' if n > 1 else ''}-edited.png" for n in count(1))
+        target = next(out / name for name in names if out / name not in taken)
+        taken.add(target)
+        jobs.append((photo, target))
+    return jobs
 
 
 def _claim_all(
@@ -262,7 +276,7 @@ def _known(attributes: Sequence[str]) -> str:
     return f"attributes are {', '.join(attributes)}"
 
 
-def _tell(result: EditedPhoto, files: Sequence[Path]) -> None:
+def _tell(result: EditedPhoto, files: Sequence[Path], strength: float) -> None:
     """What was found, what the model reads before and after, and where it was written."""
     table = Table("face", "place", "angle", "the model reads")
     c = result.counterfactuals
@@ -280,7 +294,8 @@ def _tell(result: EditedPhoto, files: Sequence[Path]) -> None:
     for sentence in c.resolved:
         console.print(sentence)
     if bool((c.images == c.factual).all()):
-        console.print("nothing to change: the model reads all that was asked in the photo already")
+        already = "the model reads all that was asked in the photo already"
+        console.print(f"nothing to change: {already if strength else 'the strength is 0'}")
     if files[0].suffix.lower() in (".jpg", ".jpeg"):
         console.print("JPEG: pixels outside of the edit are encoded again; .png keeps them")
     for file in files:

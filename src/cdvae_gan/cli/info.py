@@ -94,6 +94,6 @@ def _show(described: dict[str, Any]) -> None:
         f"decoder {parameters['decoder']:,})",
     )
     table.add_row("scale s", f"{described['scale']:g}")
-    others = ("width", "mask_channels", "detail", "faint")
-    table.add_row("configuration", ", ".join(f"{k} {config[k]}" for k in others))
+    others = ("width", "mask_channels", "gate_channels", "detail", "faint")
+    table.add_row("configuration", ", ".join(f"{k} {config[k]}" for k in others if k in config))
     output().print(table)

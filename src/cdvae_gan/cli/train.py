@@ -201,6 +201,7 @@ def train(
         skip_bad=skip_bad,
         progress=console.is_terminal and main_process,
     )
+    _check_both_values(data)
     if at_reach:
         config = replace(config, reach=tuple(reach.get(n, (1.0, 1.0)) for n in data.attributes))
     _train(
@@ -219,6 +220,18 @@ def train(
     )
     if main_process:
         _report(out, as_json)
+
+
+def _check_both_values(data: AttributeDataset) -> None:
+    """Nothing can be learned of an attribute that all photos have, or none."""
+    labels = data.split("train").labels
+    for name, column in zip(data.attributes, labels.T, strict=True):
+        for value, lacks in ((1, "has it"), (0, "is known to lack it")):
+            if not (column == value).any():
+                raise InputError(
+                    f"{name} cannot be learned: no image for training {lacks}. cdvae-gan data "
+                    "check counts; --attributes leaves attributes out"
+                )
 
 
 def _train(

@@ -214,6 +214,10 @@ def _read_csv(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     rows: list[tuple[int, dict[str, Any]]] = []
     try:
+        names = list(reader.fieldnames or ())
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(f"{path}: two columns are called {name!r}")
         for row in reader:
             if None in row or None in row.values():
                 width = len(reader.fieldnames or ())
