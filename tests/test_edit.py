@@ -467,6 +467,21 @@ def test_the_page_says_which_faces_of_several(result: EditedPhoto, tmp_path: Pat
     assert caption(3, (1, 3)) == "do(Smile=flip) on faces 1, 3 of 3, drawn by CDVAE-GAN"
 
 
+def test_what_the_edited_photo_cannot_keep_is_said(untrained: CDVAEGAN, tmp_path: Path) -> None:
+    frames = [texture(240, 200), texture(240, 200).rotate(180)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    frames[0].convert("CMYK").save(tmp_path / "printed.jpg")
+    frames[0].convert("L").save(tmp_path / "grey.png")
+
+    def notes(name: str) -> str:
+        asked = {"Smile": "flip"}
+        return "; ".join(edit(tmp_path / name, asked, model=untrained, aligned=True).notes)
+
+    assert "the first of 2 pictures" in notes("moving.gif")
+    assert "mode CMYK are written as 8-bit RGB" in notes("printed.jpg")
+    assert "written as" not in notes("grey.png"), "its mode is kept"
+
+
 def test_the_page_tells_no_place_and_the_photo_keeps_it(
     untrained: CDVAEGAN, tmp_path: Path
 ) -> None:

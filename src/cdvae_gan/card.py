@@ -56,6 +56,13 @@ class Card:
         except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(f"{_METRICS} does not hold measured figures") from None
 
+    @property
+    def licence(self) -> str:
+        """Of the weights, as the head says; empty where it says nothing."""
+        head = self.readme.split("\n---", 1)[0].splitlines()
+        said = dict(line.split(": ", 1) for line in head if ": " in line)
+        return (said.get("license_name") or said.get("license", "")).strip('"')
+
     def write(self, folder: str | Path) -> Path:
         """Write it beside a model's weights, each file whole or not at all.
 

@@ -233,7 +233,7 @@ def edit(
         faces=tuple(found),
         edited=tuple(i + 1 for i in chosen),
         counterfactuals=counterfactuals,
-        notes=(*notes, *_cautions(found, chosen, crops)),
+        notes=(*notes, *_cautions(found, chosen, crops), *_lost(photo, original)),
     )
 
 
@@ -256,6 +256,26 @@ def _open(photo: ImageLike) -> Image.Image:
             safe.info.pop("icc_profile", None)
         keeps = file.mode in _KEPT_MODES and file.mode != "RGB"
         return _in_mode(ImageOps.exif_transpose(file), safe) if keeps else safe
+
+
+def _lost(photo: ImageLike, original: Image.Image) -> list[str]:
+    """What of the file the edited photo cannot have."""
+    if isinstance(photo, Image.Image):
+        return _lost_of(photo, original)
+    if not isinstance(photo, str | Path):
+        return []
+    with Image.open(photo) as file:
+        return _lost_of(file, original)
+
+
+def _lost_of(source: Image.Image, original: Image.Image) -> list[str]:
+    notes = []
+    if source.mode != original.mode:
+        notes.append(f"colours of mode {source.mode} are written as 8-bit {original.mode}")
+    frames = getattr(source, "n_frames", 1)
+    if frames > 1 and source.format != "MPO":  # whose others are previews, which cameras add
+        notes.append(f"the first of {frames} pictures is edited, the others are left out")
+    return notes
 
 
 def _in_mode(picture: Image.Image, otherwise: Image.Image) -> Image.Image:

@@ -64,6 +64,7 @@ def _describe(model: CDVAEGAN) -> dict[str, Any]:
         "parameters": {**counts, "total": sum(p.numel() for p in model.parameters())},
         "scale": round(float(model.log_scale.detach().exp()), 6),
         "config": json.loads(model.config.to_json()),
+        "licence": model.card.licence if model.card else "",
     }
 
 
@@ -96,4 +97,6 @@ def _show(described: dict[str, Any]) -> None:
     table.add_row("scale s", f"{described['scale']:g}")
     others = ("width", "mask_channels", "gate_channels", "detail", "faint")
     table.add_row("configuration", ", ".join(f"{k} {config[k]}" for k in others if k in config))
+    if described["licence"]:
+        table.add_row("licence", described["licence"])
     output().print(table)

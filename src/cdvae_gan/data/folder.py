@@ -270,7 +270,8 @@ def _columns(
             raise InputError(f"column {name!r} is not binary: 0/1, -1/1, true/false or yes/no")
     if not chosen:
         some = next(iter(table.where.values()), "the metadata").partition(", line")[0]
-        raise InputError(f"no binary attributes in {some}: columns are {', '.join(table.columns)}")
+        names = ", ".join(table.columns) or "none"
+        raise InputError(f"no binary attributes in {some}: columns are {names}")
     return tuple(chosen), np.stack(list(chosen.values()), axis=1)
 
 
