@@ -594,7 +594,7 @@ def test_the_list_tells_what_was_measured(cli: Call, folder: Path) -> None:
     (folder / "model" / "metrics.json").write_text('{"deception": {"Smile": 0.97}}')
     out = cli("--list")[1]
     assert ".97" in out
-    assert out.count("not measured") == 1
+    assert out.count("no judge to trust") == 1
     assert json.loads(cli("--list", "--json")[1]) == {
         "attributes": {"Smile": 0.97, "Glasses": None}
     }

@@ -45,6 +45,8 @@ class Card:
     def deception(self) -> dict[str, float]:
         """What share of edits judges were deceived by, by attribute; empty if not measured.
 
+        Attributes that no judge could be trusted with are not among them.
+
         Raises:
             InputError: The figures are damaged.
         """

@@ -262,8 +262,9 @@ def _list(model: str, device: str, as_json: bool) -> None:
         print_json({"attributes": {name: measured.get(name) for name in attributes}})
         return
     table = Table("attribute", "deception")
+    nothing = "no judge to trust" if measured else "not measured"
     for name in attributes:
-        table.add_row(name, reading(measured[name]) if name in measured else "not measured")
+        table.add_row(name, reading(measured[name]) if name in measured else nothing)
     console = output()
     console.print(table)
     if measured:

@@ -95,7 +95,9 @@ def _measured(found: Findings, command: str) -> list[str]:
 
 def _metrics(found: Findings) -> dict[str, Any]:
     """As `Card.deception` reads it."""
-    values = {a: found.tables["deception"][a, ALL].value for a in found.attributes}
+    table = found.tables["deception"]
+    trusted = (a for a in found.attributes if a not in table.untrusted)
+    values = {a: table[a, ALL].value for a in trusted}
     return {
         "judges": [judge["name"] for judge in found.jury],
         "images": found.about["data"]["images"],
