@@ -42,7 +42,7 @@ def parts() -> list[tuple[int, TrainConfig]]:
         (1159, replace(last, seed=9, erase=True)),
         (6218, replace(undone, seed=10, erase=True)),
         (2765, replace(moving, seed=11)),
-        (1000, replace(moving, seed=12, erase=True)),
+        (1609, replace(moving, seed=12, erase=True)),
     ]
 
 

@@ -84,7 +84,7 @@ def train(
     preset: Annotated[
         PresetName | None,
         typer.Option(
-            help="The best that was measured, or the paper's plain form. Default: default."
+            help="The best that was measured on photos, or the paper's. Default: default."
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Stop after so many steps.", min=1)] = None,

@@ -140,7 +140,7 @@ class TrainConfig:
 
     @classmethod
     def from_preset(cls, preset: Preset, seed: int = 0, batch_size: int = 64) -> TrainConfig:
-        """``default``, the best that was measured, or ``paper``, the paper's plain form."""
+        """``default``, the best that was measured on photos, or ``paper``, the plain form."""
         if preset == "default":
             return cls(seed=seed, batch_size=batch_size)
         if preset != "paper":
