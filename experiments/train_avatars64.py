@@ -2,7 +2,7 @@
 
     python experiments/train_avatars64.py --out runs/avatars64
 
-In three of them z stays erased; in the last three an edit is undone, too (`weights.cycle`). On an
+In four of them z stays erased; in the last three an edit is undone, too (`weights.cycle`). On an
 H100, beside another training, the first three took five minutes; the others took some four hours on
 one processor core. D began anew in the fourth, here it goes on. ``--share`` makes all parts
 shorter.

@@ -80,7 +80,7 @@ Labels = Mapping[str, "float | Sequence[float]"] | Tensor
 
 _BATCH = 64
 _AROUND = 5
-"""Whether a change is faint is a matter of so many pixels, each way"""
+"""Side, in pixels, of the square around a pixel by which its change is faint or not"""
 
 
 class Abduction(NamedTuple):

@@ -70,7 +70,7 @@ class CellCount:
     tried: int
     added: int
     refused: dict[str, int]
-    """Which judge refused how many, about which attribute"""
+    """Which judge refused how many, about which attribute; or that a rule leads elsewhere"""
 
     @property
     def short(self) -> int:

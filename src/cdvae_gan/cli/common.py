@@ -31,6 +31,7 @@ __all__ = [
     "SkipBad",
     "Written",
     "claim",
+    "counted",
     "device_for",
     "examples",
     "folder_for",
@@ -39,6 +40,7 @@ __all__ = [
     "is_picture",
     "open_model",
     "output",
+    "output_names",
     "parse_duration",
     "parse_names",
     "print_json",
@@ -138,6 +140,28 @@ def open_model(source: str, device: str = "auto") -> CDVAEGAN:
         return load(source, device=device)
     except (RuntimeError, AssertionError) as error:  # torch's errors for a device that isn't there
         raise InputError(f"no device {device!r} here: cpu always works") from error
+
+
+def counted(n: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")
+
+
+def output_names(paths: Iterable[Path], endings: Sequence[str]) -> list[list[str]]:
+    """For every image a file name with each ending; equal stems are told apart by a number."""
+    taken, names = set[str](), []
+    for path in paths:
+        number = 1
+        while True:
+            stem = path.stem if number == 1 else f"{path.stem}-{number}"
+            row = [f"{stem}{ending}" for ending in endings]
+            # Some file systems take names that differ in case alone for one.
+            if taken.isdisjoint(folded := [name.casefold() for name in row]):
+                break
+            number += 1
+        taken.update(folded)
+        names.append(row)
+    return names
 
 
 def is_picture(path: Path) -> bool:

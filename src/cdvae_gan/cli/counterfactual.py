@@ -20,12 +20,14 @@ from cdvae_gan.cli.common import (
     Overwrite,
     SkipBad,
     claim,
+    counted,
     examples,
     fresh_folder,
     identities,
     intervention_text,
     open_model,
     output,
+    output_names,
     print_json,
     progress_console,
     reading,
@@ -273,20 +275,9 @@ def _interventions(
 
 
 def _output_names(paths: list[Path], interventions: list[_Intervention]) -> list[list[str]]:
-    """A file name for every image and intervention; equal stems are told apart by a number."""
-    several, taken, names = len(interventions) > 1, set[str](), []
-    for path in paths:
-        number = 1
-        while True:
-            stem = path.stem if number == 1 else f"{path.stem}-{number}"
-            row = [f"{stem}{i.suffix if several else ''}.png" for i in interventions]
-            # Some file systems take names that differ in case alone for one.
-            if taken.isdisjoint(folded := [name.casefold() for name in row]):
-                break
-            number += 1
-        taken.update(folded)
-        names.append(row)
-    return names
+    """A file name for every image and intervention."""
+    several = len(interventions) > 1
+    return output_names(paths, [f"{i.suffix if several else ''}.png" for i in interventions])
 
 
 def _batches(
@@ -334,10 +325,6 @@ def _consequences(result: Counterfactuals, config: ModelConfig) -> list[list[str
     a = present(before, codes(values, config.attributes), config.certainty)
     found = consequences(a, asked, values, config.attributes, rules(config))
     return [[told for told, rows in found if rows[i]] for i in range(len(a))]
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
 def _rounded(values: Mapping[str, float]) -> dict[str, float]:
@@ -391,13 +378,13 @@ class _Report:
         if self.total > _LISTED:
             console.print(f"and {self.total - _LISTED:,} more images; --json tells of each")
         for sentence, n in self.resolved.items():
-            console.print(f"{sentence} in {n:,} of {_counted(self.pictures, 'picture')}")
+            console.print(f"{sentence} in {n:,} of {counted(self.pictures, 'picture')}")
         if self.wanted:
             share = f"{self.read / self.wanted:.0%} of {self.wanted:,}"
             console.print(f"changes that the model itself reads as asked: {share}")
-        skipped = f"; {_counted(self.skipped, 'image')} left out" if self.skipped else ""
+        skipped = f"; {counted(self.skipped, 'image')} left out" if self.skipped else ""
         if out is not None:
-            console.print(f"{_counted(self.pictures, 'picture')} in {out}{skipped}", soft_wrap=True)
+            console.print(f"{counted(self.pictures, 'picture')} in {out}{skipped}", soft_wrap=True)
 
 
 class _Figure:

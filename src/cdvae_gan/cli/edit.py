@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -15,12 +14,14 @@ from cdvae_gan.cli.common import (
     JsonOutput,
     Overwrite,
     claim,
+    counted,
     examples,
     folder_for,
     identities,
     is_picture,
     open_model,
     output,
+    output_names,
     print_json,
     reading,
     refuse,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from cdvae_gan.editing import EditedPhoto
 
 __all__ = ["EXAMPLES", "edit"]
+
+_ENDING = "-edited.png"
 
 EXAMPLES = examples(
     "cdvae-gan edit photo.jpg --do Smiling=1",
@@ -190,7 +193,7 @@ def edit(
     if left_out == len(jobs):
         raise InputError(f"none of {left_out} photos could be edited")
     if several and not as_json:
-        output().print(f"{len(jobs) - left_out} photos edited, {left_out} left out")
+        output().print(f"{counted(len(jobs) - left_out, 'photo')} edited, {left_out} left out")
 
 
 def _told_of(photo: Path, what: object) -> str:
@@ -202,7 +205,7 @@ def _told_of(photo: Path, what: object) -> str:
 def _jobs(photos: Sequence[Path], out: Path | None, several: bool) -> list[tuple[Path, Path]]:
     """Each photo with the file that is written of it."""
     if not several:
-        name = f"{photos[0].stem}-edited.png"
+        name = f"{photos[0].stem}{_ENDING}"
         if out is not None and out.is_dir():
             return [(photos[0], out / name)]
         return [(photos[0], out or Path(name))]
@@ -210,14 +213,8 @@ def _jobs(photos: Sequence[Path], out: Path | None, several: bool) -> list[tuple
         raise InputError("several photos need a folder: --out FOLDER")
     if out.is_file() or is_picture(out):
         raise InputError(f"several photos need a folder, not {out}")
-    jobs: list[tuple[Path, Path]] = []
-    taken: set[Path] = set()
-    for photo in photos:
-        names = (f"{photo.stem}{f'-{n}' if n > 1 else ''}-edited.png" for n in count(1))
-        target = next(out / name for name in names if out / name not in taken)
-        taken.add(target)
-        jobs.append((photo, target))
-    return jobs
+    names = output_names(photos, [_ENDING])
+    return [(photo, out / name) for photo, (name,) in zip(photos, names, strict=True)]
 
 
 def _claim_all(

@@ -141,7 +141,7 @@ def cached_images(
             with FileLock(f"{entry}.lock"):
                 now = _stored(entry, len(files))
                 if now is None or _mended(now, read):
-                    shutil.rmtree(entry, ignore_errors=True)  # where it is damaged
+                    shutil.rmtree(entry, ignore_errors=True)  # damaged, or to be mended
                     _build(entry, name, files, read, size, processes, progress)
         found = _stored(entry, len(files))
     if found is None:
