@@ -66,6 +66,7 @@ def test_a_card_has_the_reports_tables_and_what_they_do_not_show(
     card = model_card(model, tmp_path, about="Drawn halves.", licence="cc0-1.0")
     assert card.readme.startswith("---\nlibrary_name: cdvae-gan\n")
     assert 'license: "cc0-1.0"' in card.readme
+    assert card.licence == "cc0-1.0"
     assert "Drawn halves." in card.readme
     assert "`cdvae-gan evaluate mine halves`" in card.readme
     for row in (*NAMES, "**mean**", "eye"):
@@ -73,6 +74,12 @@ def test_a_card_has_the_reports_tables_and_what_they_do_not_show(
     assert "What cannot be concluded" in card.readme
     assert "![" not in card.readme
     assert model_card(model, found).metrics == card.metrics
+
+
+def test_a_licence_of_its_own_goes_by_its_name_and_only_the_head_says_it() -> None:
+    named = "---\nlicense: other\nlicense_name: non-commercial\n---\n# Faces\nlicense: not this\n"
+    assert Card(named).licence == "non-commercial"
+    assert Card("---\ntags: [faces]\n---\nlicense: not this\n").licence == ""
 
 
 def test_a_card_has_the_figures_of_each_group(model: CDVAEGAN) -> None:

@@ -208,7 +208,7 @@ def edit(
         >>> result = cdvae_gan.edit("photo.jpg", {"Smiling": 1})
         >>> result.save("smiling.png")
     """
-    original = _open(photo)
+    original, lost = _open(photo)
     name = Path(photo).name if isinstance(photo, str | Path) else "the photo"
     network = _loaded(model)
     if not found and (aligned or original.size == _ALIGNED_SIZE):
@@ -233,7 +233,7 @@ def edit(
         faces=tuple(found),
         edited=tuple(i + 1 for i in chosen),
         counterfactuals=counterfactuals,
-        notes=(*notes, *_cautions(found, chosen, crops), *_lost(photo, original)),
+        notes=(*notes, *_cautions(found, chosen, crops), *lost),
     )
 
 
@@ -243,32 +243,24 @@ def _loaded(model: CDVAEGAN | str | Path) -> CDVAEGAN:
     return load(model) if isinstance(model, str | Path) else model
 
 
-def _open(photo: ImageLike) -> Image.Image:
-    """A photo, upright, with its EXIF data and ICC profile."""
-    if not isinstance(photo, str | Path | Image.Image):
-        return picture_of(photo)
+def _open(photo: ImageLike) -> tuple[Image.Image, list[str]]:
+    """A photo, upright, with its EXIF data and ICC profile, and what of the file it has not."""
     if isinstance(photo, Image.Image):
-        picture = ImageOps.exif_transpose(photo)
-        return _in_mode(picture, picture_of(photo))
+        picture = _in_mode(ImageOps.exif_transpose(photo), picture_of(photo))
+        return picture, _lost(photo, picture)
+    if not isinstance(photo, str | Path):
+        return picture_of(photo), []
     safe = read_image(photo)
     with Image.open(photo) as file:  # can be read, as was just seen
         if file.mode == "CMYK":
             safe.info.pop("icc_profile", None)
         keeps = file.mode in _KEPT_MODES and file.mode != "RGB"
-        return _in_mode(ImageOps.exif_transpose(file), safe) if keeps else safe
+        picture = _in_mode(ImageOps.exif_transpose(file), safe) if keeps else safe
+        return picture, _lost(file, picture)
 
 
-def _lost(photo: ImageLike, original: Image.Image) -> list[str]:
-    """What of the file the edited photo cannot have."""
-    if isinstance(photo, Image.Image):
-        return _lost_of(photo, original)
-    if not isinstance(photo, str | Path):
-        return []
-    with Image.open(photo) as file:
-        return _lost_of(file, original)
-
-
-def _lost_of(source: Image.Image, original: Image.Image) -> list[str]:
+def _lost(source: Image.Image, original: Image.Image) -> list[str]:
+    """What of a picture the edited photo cannot have."""
     notes = []
     if source.mode != original.mode:
         notes.append(f"colours of mode {source.mode} are written as 8-bit {original.mode}")
