@@ -15,9 +15,10 @@ but at least so far that half of the edits are clearer than a quarter of the pho
 than to where half are clearer than nine in ten of them, or than ever. No judge takes part.
 
 With a network that tells people apart (`cdvae_gan.training.identity`) an edit stops where it makes
-another person of somebody: where the median of the similarities of x and x′ falls to that of two
-photos of one person, of which one has the attribute and the other has not, but not before that
-least. Attributes that seldom change within people are free of it.
+another person of somebody: where the similarity of x and x′ that one in ten falls short of is down
+to that of two photos of one person, of which one has the attribute and the other has not, but not
+before that least. It is those few that are taken for others, and a median hardly tells of them.
+Attributes that seldom change within people are free of it.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ _FEWEST = 8
 _LEAST, _MOST = 0.25, 0.9
 """The shares of photos than which half of the edits are clearer, whatever it costs or brings"""
 _PAIRS = 400
+_LEAST_ALIKE = 0.1
+"""The share of edits, and of pairs of photos, by whose similarity people are told apart"""
 _WITHIN = 0.25
 """Attributes of which less of the variance lies within people may make others of them"""
 
@@ -185,14 +188,14 @@ class _People:
 
     network: IdentityNetwork
     least: float
-    """The median of the similarities of two photos of one person, one with the attribute and one
-    without"""
+    """The similarity that one in ten pairs of photos of one person fall short of, where one has the
+    attribute and one has not"""
 
 
 def _alike(network: IdentityNetwork, photos: Tensor, drawn: list[Tensor]) -> Tensor:
-    """The median of the similarities of photos with each of many versions of them."""
+    """What one in ten similarities of photos with each of many versions of them fall short of."""
     who = network(photos).embedding
-    return torch.stack([(who * network(x).embedding).sum(1).median() for x in drawn])
+    return torch.stack([(who * network(x).embedding).sum(1).quantile(_LEAST_ALIKE) for x in drawn])
 
 
 def _people(network: IdentityNetwork, data: AttributeDataset, seed: int) -> list[_People | None]:
