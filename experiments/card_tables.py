@@ -58,12 +58,18 @@ def figures_of(results: Mapping[str, Any], weights: str) -> dict[str, Any]:
     about, tables = results["about"], results["tables"]
     names = about["attributes"]
     trusted = [n for n in names if n not in results["untrusted"].get("deception", ())]
-    deceived = {name: tables["deception"][name]["all"]["value"] for name in trusted}
+
+    def shares(column: str) -> dict[str, float]:
+        values = {name: tables["deception"][name][column]["value"] for name in trusted}
+        return {name: round(value, 3) for name, value in values.items() if value is not None}
+
     return {
         "weights": weights,
         "judges": [j["name"] for j in about["judges"]],
         "images": about["data"]["images"],
-        "deception": {name: round(value, 3) for name, value in deceived.items()},
+        "deception": shares("all"),
+        "put on": shares("put on"),
+        "taken off": shares("take off"),
         "reconstruction L1": _interval(tables["reconstruction"]["image"]["L1"]),
         "labels, balanced accuracy": {
             name: _interval(tables["labels"][name]["balanced accuracy"]) for name in names

@@ -99,7 +99,12 @@ def test_programs_read_how_many_edits_deceived_the_judges(
             found.tables["deception"][name, "all"].value, abs=1e-3
         )
     assert json.loads((tmp_path / "metrics.json").read_text())["images"] == 40
+    by_direction = read.deception_by_direction
+    for way, column in (("put on", "put on"), ("taken off", "take off")):
+        told = {n: found.tables["deception"][n, column].value for n in NAMES}
+        assert by_direction[way] == pytest.approx(told, abs=1e-3)
     assert replace(read, metrics="").deception == {}
+    assert replace(read, metrics='{"deception": {}}').deception_by_direction == {}
     with pytest.raises(InputError, match=r"metrics\.json does not hold"):
         _ = replace(read, metrics="[]").deception
 

@@ -600,6 +600,17 @@ def test_the_list_tells_what_was_measured(cli: Call, folder: Path) -> None:
     }
 
 
+def test_the_list_tells_what_is_put_on_from_what_is_taken_off(cli: Call, folder: Path) -> None:
+    (folder / "model" / "metrics.json").write_text(
+        '{"deception": {"Smile": 0.97}, "put on": {"Smile": 0.99}, "taken off": {}}'
+    )
+    smile = next(line for line in cli("--list")[1].splitlines() if "Smile" in line)
+    assert [cell.strip() for cell in smile.split("│")[1:-1]] == ["Smile", ".99", "–", ".97"]
+    told = json.loads(cli("--list", "--json")[1])
+    assert told["put on"] == {"Smile": 0.99, "Glasses": None}
+    assert told["taken off"] == {"Smile": None, "Glasses": None}
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -130,7 +130,10 @@ def test_figures_come_from_a_report() -> None:
             },
             "untrusted": {"deception": ["Old"]},
             "tables": {
-                "deception": {"Hat": {"all": estimate}, "Old": {"all": estimate}},
+                "deception": {
+                    name: {"all": estimate, "put on": estimate, "take off": {"value": None}}
+                    for name in ("Hat", "Old")
+                },
                 "reconstruction": {"image": {"L1": estimate}},
                 "labels": {
                     "Hat": {"balanced accuracy": estimate},
@@ -142,7 +145,8 @@ def test_figures_come_from_a_report() -> None:
         "abc",
     )
     assert figures["weights"] == "abc"
-    assert figures["deception"] == {"Hat": 0.123}
+    assert figures["deception"] == figures["put on"] == {"Hat": 0.123}
+    assert figures["taken off"] == {}
     assert figures["reconstruction L1"] == [0.1234, 0.1, 0.2]
     assert list(figures["labels, balanced accuracy"]) == ["Hat", "Old"]
 

@@ -18,10 +18,13 @@ from cdvae_gan.config import ModelConfig
 from cdvae_gan.errors import InputError
 from cdvae_gan.files import write_whole
 
-__all__ = ["CARD_FILES", "Card", "blank_card"]
+__all__ = ["CARD_FILES", "DIRECTIONS", "Card", "blank_card"]
 
+DIRECTIONS = ("put on", "taken off")
+"""What an edit may do to an attribute, as ``metrics.json`` calls it"""
 _README, _METRICS = "README.md", "metrics.json"
 CARD_FILES = (_README, _METRICS)
+_DAMAGED = f"{_METRICS} does not hold measured figures"
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,33 @@ class Card:
         Raises:
             InputError: The figures are damaged.
         """
-        if not self.metrics:
-            return {}
+        return self._shares("deception") if self.metrics else {}
+
+    @property
+    def deception_by_direction(self) -> dict[str, dict[str, float]]:
+        """The same of edits that put an attribute on, and of those that take it off.
+
+        Without an attribute of which no edit could be counted; empty where only both together were
+        written down.
+
+        Raises:
+            InputError: The figures are damaged.
+        """
+        return {
+            way: self._shares(way) for way in DIRECTIONS if self.metrics and way in self._figures()
+        }
+
+    def _figures(self) -> dict[str, Any]:
         try:
-            values = json.loads(self.metrics)["deception"]
-            return {str(name): float(value) for name, value in values.items()}
+            return dict(json.loads(self.metrics))
+        except (ValueError, TypeError):
+            raise InputError(_DAMAGED) from None
+
+    def _shares(self, what: str) -> dict[str, float]:
+        try:
+            return {str(name): float(value) for name, value in self._figures()[what].items()}
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise InputError(f"{_METRICS} does not hold measured figures") from None
+            raise InputError(_DAMAGED) from None
 
     @property
     def licence(self) -> str:

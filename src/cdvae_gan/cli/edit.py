@@ -255,13 +255,16 @@ def _list(model: str, device: str, as_json: bool) -> None:
     """The attributes, with the share of edits that deceived judges."""
     network = open_model(model, device)
     attributes, measured = network.attributes, network.deception
+    directions = network.card.deception_by_direction if network.card else {}
     if as_json:
-        print_json({"attributes": {name: measured.get(name) for name in attributes}})
+        columns = {"attributes": measured, **directions}
+        print_json({c: {n: told.get(n) for n in attributes} for c, told in columns.items()})
         return
-    table = Table("attribute", "deception")
+    table = Table("attribute", *directions, "deception")
     nothing = "no judge to trust" if measured else "not measured"
     for name in attributes:
-        table.add_row(name, reading(measured[name]) if name in measured else nothing)
+        ways = (reading(told[name]) if name in told else "–" for told in directions.values())
+        table.add_row(name, *ways, reading(measured[name]) if name in measured else nothing)
     console = output()
     console.print(table)
     if measured:

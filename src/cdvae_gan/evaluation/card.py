@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from cdvae_gan.card import Card, blank_card
+from cdvae_gan.card import DIRECTIONS, Card, blank_card
 from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.conclusions import conclusions
 from cdvae_gan.evaluation.findings import RESULTS_FILE, Findings, read_results
-from cdvae_gan.evaluation.metrics.deception import ALL
+from cdvae_gan.evaluation.metrics.deception import ALL, PUT_ON, TAKE_OFF
 from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.evaluation.report import attribute_table, by_group, judge_table, provenance_rows
 from cdvae_gan.model import CDVAEGAN
@@ -94,12 +94,17 @@ def _measured(found: Findings, command: str) -> list[str]:
 
 
 def _metrics(found: Findings) -> dict[str, Any]:
-    """As `Card.deception` reads it."""
+    """As `Card.deception` and `Card.deception_by_direction` read it."""
     table = found.tables["deception"]
-    trusted = (a for a in found.attributes if a not in table.untrusted)
-    values = {a: table[a, ALL].value for a in trusted}
+    trusted = [a for a in found.attributes if a not in table.untrusted]
+
+    def shares(column: str) -> dict[str, float]:
+        values = {a: table[a, column].value for a in trusted}
+        return {a: round(v, 3) for a, v in values.items() if math.isfinite(v)}
+
     return {
         "judges": [judge["name"] for judge in found.jury],
         "images": found.about["data"]["images"],
-        "deception": {a: round(v, 3) for a, v in values.items() if math.isfinite(v)},
+        "deception": shares(ALL),
+        **{way: shares(column) for way, column in zip(DIRECTIONS, (PUT_ON, TAKE_OFF), strict=True)},
     }
