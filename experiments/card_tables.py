@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import cdvae_gan
+from cdvae_gan.evaluation.card import metrics_of
+from cdvae_gan.evaluation.findings import Findings
 from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.evaluation.report import show
 from frontier import OTHER_PEOPLE
@@ -55,21 +57,10 @@ def figures_of(results: Mapping[str, Any], weights: str) -> dict[str, Any]:
         results: Of ``results.json``.
         weights: See `file_digest`.
     """
-    about, tables = results["about"], results["tables"]
-    names = about["attributes"]
-    trusted = [n for n in names if n not in results["untrusted"].get("deception", ())]
-
-    def shares(column: str) -> dict[str, float]:
-        values = {name: tables["deception"][name][column]["value"] for name in trusted}
-        return {name: round(value, 3) for name, value in values.items() if value is not None}
-
+    names, tables = results["about"]["attributes"], results["tables"]
     return {
         "weights": weights,
-        "judges": [j["name"] for j in about["judges"]],
-        "images": about["data"]["images"],
-        "deception": shares("all"),
-        "put on": shares("put on"),
-        "taken off": shares("take off"),
+        **metrics_of(Findings.from_dict(dict(results))),
         "reconstruction L1": _interval(tables["reconstruction"]["image"]["L1"]),
         "labels, balanced accuracy": {
             name: _interval(tables["labels"][name]["balanced accuracy"]) for name in names

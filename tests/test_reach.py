@@ -72,7 +72,7 @@ def photos(
     spread: float = 3.0,
     each: int = 1,
 ) -> AttributeDataset:
-    """Halves that are dark, about −¼, or bright, about ¼; people differ, by ``each`` photos."""
+    """Halves that are dark, about −¼, or bright, about ¼; each person a little different."""
     draw = np.random.default_rng(0)
     if labels is None:
         labels = draw.integers(0, 2, (n, 2)).astype(np.int8)

@@ -121,24 +121,26 @@ def test_the_card_has_a_row_for_each_attribute_with_the_figure_that_programs_rea
 
 def test_figures_come_from_a_report() -> None:
     estimate = {"value": 0.12336, "low": 0.1, "high": 0.2, "n": 7}
+    nothing = {"value": None, "low": None, "high": None, "n": 0}
     figures = figures_of(
         {
             "about": {
-                "judges": [{"name": "cnn"}],
+                "judges": [{"name": "cnn", "apart": False}],
                 "data": {"images": 7},
                 "attributes": ["Hat", "Old"],
             },
             "untrusted": {"deception": ["Old"]},
+            "not_measured": {},
             "tables": {
                 "deception": {
-                    name: {"all": estimate, "put on": estimate, "take off": {"value": None}}
+                    name: {"all": estimate, "put on": estimate, "take off": nothing}
                     for name in ("Hat", "Old")
                 },
                 "reconstruction": {"image": {"L1": estimate}},
                 "labels": {
                     "Hat": {"balanced accuracy": estimate},
                     "Old": {"balanced accuracy": estimate},
-                    "mean": {},
+                    "mean": {"balanced accuracy": estimate},
                 },
             },
         },
@@ -183,7 +185,7 @@ def reports() -> tuple[dict[str, Any], dict[str, Any]]:
     }
     about = {
         "attributes": names,
-        "judges": [{"name": "cnn"}],
+        "judges": [{"name": "cnn", "apart": False}],
         "data": {"images": 7, "people": 5},
     }
     distances = {

@@ -53,7 +53,7 @@ class Card:
         Raises:
             InputError: The figures are damaged.
         """
-        return self._shares("deception") if self.metrics else {}
+        return _shares(self._figures(), "deception") if self.metrics else {}
 
     @property
     def deception_by_direction(self) -> dict[str, dict[str, float]]:
@@ -65,20 +65,13 @@ class Card:
         Raises:
             InputError: The figures are damaged.
         """
-        return {
-            way: self._shares(way) for way in DIRECTIONS if self.metrics and way in self._figures()
-        }
+        figures = self._figures() if self.metrics else {}
+        return {way: _shares(figures, way) for way in DIRECTIONS if way in figures}
 
     def _figures(self) -> dict[str, Any]:
         try:
             return dict(json.loads(self.metrics))
         except (ValueError, TypeError):
-            raise InputError(_DAMAGED) from None
-
-    def _shares(self, what: str) -> dict[str, float]:
-        try:
-            return {str(name): float(value) for name, value in self._figures()[what].items()}
-        except (ValueError, KeyError, TypeError, AttributeError):
             raise InputError(_DAMAGED) from None
 
     @property
@@ -109,6 +102,13 @@ class Card:
                 f"cannot write the card to {str(folder)!r}: {error.strerror}"
             ) from None
         return folder / _README
+
+
+def _shares(figures: dict[str, Any], what: str) -> dict[str, float]:
+    try:
+        return {str(name): float(value) for name, value in figures[what].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(_DAMAGED) from None
 
 
 def blank_card(

@@ -16,7 +16,7 @@ from cdvae_gan.evaluation.report import attribute_table, by_group, judge_table, 
 from cdvae_gan.model import CDVAEGAN
 from cdvae_gan.report import Section
 
-__all__ = ["model_card"]
+__all__ = ["metrics_of", "model_card"]
 
 
 def model_card(
@@ -57,7 +57,7 @@ def model_card(
         about=about,
         licence=licence,
         measured=_measured(found, command),
-        metrics=_metrics(found),
+        metrics=metrics_of(found),
     )
 
 
@@ -93,8 +93,8 @@ def _measured(found: Findings, command: str) -> list[str]:
     return [section.markdown(lambda suffix, content: "")]  # it has no picture to store
 
 
-def _metrics(found: Findings) -> dict[str, Any]:
-    """As `Card.deception` and `Card.deception_by_direction` read it."""
+def metrics_of(found: Findings) -> dict[str, Any]:
+    """For ``metrics.json``, as `Card.deception` and `Card.deception_by_direction` read it."""
     table = found.tables["deception"]
     trusted = [a for a in found.attributes if a not in table.untrusted]
 
