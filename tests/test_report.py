@@ -107,6 +107,20 @@ def test_points_lie_where_their_values_are() -> None:
     assert y0 > y2  # upwards is more
 
 
+def test_intervals_are_drawn_whole() -> None:
+    series = Series(
+        "s", [0.5, 0.6], [0.5, 0.6], [0.1, 0.5], [0.9, 0.7], [0, 0.5], [1, 0.7], line=False
+    )
+    lines = list(drawn(Plot([series], "x", "y")).iter(f"{SVG}line"))
+    whiskers = [line for line in lines if line.get("opacity") == "0.5"]
+    assert len(whiskers) == 4
+    for ends in (("x1", "x2"), ("y1", "y2")):
+        frame = [float(line.get(e, 0)) for line in lines if line not in whiskers for e in ends]
+        for line in whiskers:
+            assert min(frame) < min(float(line.get(e, 0)) for e in ends)
+            assert max(float(line.get(e, 0)) for e in ends) < max(frame)
+
+
 def test_what_is_not_known_is_not_drawn() -> None:
     nan = float("nan")
     svg = drawn(Plot([Series("s", [0, 1, 2], [0.1, nan, 0.3], line=False)], "x", "y"))

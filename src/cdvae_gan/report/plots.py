@@ -61,8 +61,8 @@ class Plot:
         series: What is drawn.
         x_label: Below.
         y_label: At the left.
-        x_range: Of the axis; by default that of the points.
-        y_range: Of the axis; by default that of the points.
+        x_range: Of the axis; by default that of the points and their intervals.
+        y_range: Of the axis; by default that of the points and their intervals.
         diagonal: Draw the line y = x.
     """
 
@@ -81,8 +81,10 @@ class Plot:
 
     def svg(self) -> str:
         """The drawing, ``<svg>…</svg>``."""
-        x = _Axis(self.x_range or _range([s.x for s in self.series]), _LEFT, _WIDTH - _RIGHT)
-        y = _Axis(self.y_range or _range([s.y for s in self.series]), _HEIGHT - _BOTTOM, _TOP)
+        beside = [v for s in self.series for v in (s.x, s.x_low, s.x_high)]
+        above = [v for s in self.series for v in (s.y, s.low, s.high)]
+        x = _Axis(self.x_range or _range(beside), _LEFT, _WIDTH - _RIGHT)
+        y = _Axis(self.y_range or _range(above), _HEIGHT - _BOTTOM, _TOP)
         colors = dict(self.legend)
         parts = [*_frame(x, y), *_axis_labels(self.x_label, self.y_label)]
         if self.diagonal:
