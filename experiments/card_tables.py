@@ -28,7 +28,7 @@ from frontier import OTHER_PEOPLE
 HEADING = "## Measured"
 COMMANDS = (
     "cdvae-gan evaluate celeba64 CELEBA --out REPORT --groups Male,Young "
-    "--without identity,realism,strength",
+    "--without identity,strength",
     "cdvae-gan reproduce CELEBA --shipped",
 )
 _WORST = 7
@@ -78,7 +78,7 @@ def goals(judged: Mapping[str, Any], faces: Mapping[str, Any]) -> str:
 
     Args:
         judged: ``results.json`` of all photos.
-        faces: Of those whose identity and realism were measured.
+        faces: Of those whose identity was measured.
     """
     t, names = judged["tables"], judged["about"]["attributes"]
     deception, mean = t["deception"], t["deception"]["mean"]
@@ -95,8 +95,7 @@ def goals(judged: Mapping[str, Any], faces: Mapping[str, Any]) -> str:
     person = faces["tables"]["identity/face"]
     same = [person[n]["same person"]["value"] for n in names if n not in OTHER_PEOPLE]
     times = [
-        _told(faces["tables"][f"realism/{of}"]["times the floor"]["Fréchet"], 1)
-        for of in ("object", "face")
+        _told(t[f"realism/{of}"]["times the floor"]["Fréchet"], 1) for of in ("object", "face")
     ]
     kept = t["preservation"]["mean"]
     probes = [_told(t[f"probe/{p}"]["mean"]["balanced accuracy"]) for p in ("linear", "boosted")]
@@ -142,12 +141,12 @@ def identity(faces: Mapping[str, Any]) -> str:
     return _table(("attribute", *columns), "---:", rows)
 
 
-def realism(faces: Mapping[str, Any]) -> str:
+def realism(judged: Mapping[str, Any]) -> str:
     """A table of Fréchet distances."""
     columns = ("counterfactual", "real (floor)", "times the floor")
     rows = []
     for features in ("object", "face"):
-        table = faces["tables"][f"realism/{features}"]
+        table = judged["tables"][f"realism/{features}"]
         digits = (3, 3, 1) if features == "object" else (4, 4, 1)
         told = [_told(table[c]["Fréchet"], d) for c, d in zip(columns, digits, strict=True)]
         n = table["counterfactual"]["Fréchet"]["n"]
@@ -186,7 +185,7 @@ By `{COMMANDS[0]}`:
 {data["images"]:,} photos of {data["people"]:,} people, the report half of the
 validation split (by identity), no labels given, the stored half-precision weights, intervals of
 95 %, the judges that come with the package.
-Identity and realism by `{COMMANDS[1]}`.
+Identity by `{COMMANDS[1]}`.
 
 {goals(judged, faces)}
 
@@ -201,7 +200,10 @@ what is kept between strangers and the same picture, and the share taken for the
 
 ### Realism
 
-{realism(faces)}
+One counterfactual of each photo, its attribute drawn by seed, and for each two other photos with
+the labels that were asked for; the floor is the distance between two halves of these.
+
+{realism(judged)}
 """
 
 
@@ -209,7 +211,7 @@ def main() -> None:
     """Write the figures and the card."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("judged", type=Path, help="report of all photos")
-    parser.add_argument("faces", type=Path, help="report of identity and realism")
+    parser.add_argument("faces", type=Path, help="report of identity")
     parser.add_argument("weights", type=Path)
     o = parser.parse_args()
     digest = model_digest(cdvae_gan.load(o.weights))

@@ -466,6 +466,27 @@ def test_realism_is_that_of_real_images_with_the_labels_that_were_asked_for(
     assert table["excess", "Fréchet"].low < 0 < table["excess", "Fréchet"].high
 
 
+def test_realism_is_measured_on_one_counterfactual_of_each_photo(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import cdvae_gan.evaluation.measure as module
+
+    seen: list[Tensor] = []
+
+    def embed(images: Tensor) -> Tensor:
+        seen.append(images)
+        return torch.nn.functional.avg_pool2d(images.float() / 255, 16).flatten(1)
+
+    monkeypatch.setattr(module, "object_embedding", lambda: embed)
+    photos = halves(60, 3)
+    photos.labels[:6], photos.labels[6:30, 0] = -1, -1  # nobody knows, or one of two alone
+    settings = replace(QUICK, without=frozenset({"identity"}))
+    found = evaluate(perfect, photos, [EYE], real=halves(3000, 1), settings=settings)
+    assert found.tables["realism/object"]["counterfactual", "Fréchet"].n == 54
+    of_real = 2 * 54
+    assert sum(map(len, seen)) == of_real + 54
+
+
 @pytest.mark.parametrize("kind", ["unknown labels", "other attributes", "asked value missing"])
 def test_realism_that_cannot_be_measured_is_said_to_be_missing(
     kind: str, dataset: AttributeDataset, monkeypatch: pytest.MonkeyPatch

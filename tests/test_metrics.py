@@ -670,6 +670,16 @@ def test_real_images_are_as_real_as_the_floor_and_others_are_not(column: str) ->
     assert off["counterfactual", column].n == 400
 
 
+def test_images_that_are_not_independent_count_as_fewer_than_they_are() -> None:
+    real, few = features(800), features(40, 0, 1)
+    independent, repeated = (
+        realism(drawn, real)["times the floor", "Fréchet"].value
+        for drawn in (features(400, 0, 1), few.repeat(10, axis=0))
+    )
+    assert independent < 2
+    assert repeated > 5
+
+
 def test_the_interval_lies_around_the_value() -> None:
     table = realism(features(300, 0.3, 1), features(600))
     cells = [e for _, row in table for e in row.values() if np.isfinite(e.value)]

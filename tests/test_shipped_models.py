@@ -192,12 +192,11 @@ def reports() -> tuple[dict[str, Any], dict[str, Any]]:
         column: {"Fréchet": estimate(value, 50)}
         for column, value in (("counterfactual", 8.0), ("real (floor)", 2.0))
     } | {"times the floor": {"Fréchet": estimate(4.0)}}
+    tables |= {"realism/object": distances, "realism/face": distances}
     faces = {
         "identity/face": {
             "Hat": person(0.9), "Young": person(0.8), "Male": person(0.2), "mean": person(0.63),
         },
-        "realism/object": distances,
-        "realism/face": distances,
     }  # fmt: skip
     untrusted = {"deception": ["Young"]}
     return (

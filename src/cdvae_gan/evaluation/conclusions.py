@@ -159,9 +159,9 @@ def _meaning(found: Findings) -> Iterator[str]:
         )
     if any(name.startswith("realism/") for name in tables):
         yield (
-            "**A realism of the floor as the goal.** The real images have the attribute that was "
-            "set, as far as there are so many; what it goes together with in them, such as age "
-            "with grey hair, even perfect counterfactuals do not have."
+            "**A realism of the floor as the goal.** The real images have the labels that were "
+            "asked for, as far as there are such; of what nobody has, such as a woman's beard, and "
+            "of what goes together without a label, even perfect counterfactuals differ."
         )
     config = found.about["model"].get("config")
     if "probe/linear" in tables and config and config["u_channels"]:

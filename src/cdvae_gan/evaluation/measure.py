@@ -18,6 +18,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
+from cdvae_gan.action import relabelled
 from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.bootstrap import CONFIDENCE, RESAMPLES
@@ -32,6 +33,7 @@ from cdvae_gan.evaluation.embeddings import (
 from cdvae_gan.evaluation.findings import Findings
 from cdvae_gan.evaluation.folders import FolderEditor
 from cdvae_gan.evaluation.judges import Judge
+from cdvae_gan.evaluation.matching import matched
 from cdvae_gan.evaluation.metrics import Realism, Summed, Table
 from cdvae_gan.evaluation.panel import Panel
 from cdvae_gan.evaluation.parts import (
@@ -356,7 +358,8 @@ def _embedding_parts(
         return []
     cells, alike = None, None
     if realism and real is not None:
-        cells = _cells(len(dataset), len(panel.attributes), settings.seed)
+        labels = np.asarray(dataset.select(panel.attributes).labels)
+        cells = _cells(labels, settings.seed)
         alike = _alike(real, dataset, panel.attributes, cells, settings.seed)
     if alike is not None and len(alike) < _FEWEST:
         missing["realism"] = "too few other real images have the labels that were asked for"
@@ -423,27 +426,30 @@ def _alike(
 ) -> AttributeDataset:
     """Real images with the mix of labels of the counterfactuals that realism is measured on.
 
-    For each counterfactual of do(a_k = v), two real images with a_k = v as long as there are any:
-    half of them all is what the counterfactuals are compared with, half the floor.
+    Half of them all is what the counterfactuals are compared with, half the floor.
     """
-    labels, wanted = (np.asarray(d.select(attributes).labels) for d in (real, dataset))
-    order = np.random.default_rng(seed).permutation(len(real))
-    free = np.ones(len(real), dtype=bool)
-    pairs = [(k, v) for k in range(len(attributes)) for v in (0, 1)]
-    # The rarest first, or those who ask for what is common take them away.
-    for k, v in sorted(pairs, key=lambda pair: int((labels[:, pair[0]] == pair[1]).sum())):
-        needed = 2 * int((cells[:, k] & (wanted[:, k] == 1 - v)).sum())
-        fitting = order[(labels[order, k] == v) & free[order]]
-        free[fitting[:needed]] = False
-    return real.take(np.flatnonzero(~free))
+    known, labels = (np.asarray(d.select(attributes).labels) for d in (real, dataset))
+    flips = np.argwhere(cells)
+    asked = [
+        relabelled(labels[i], attributes, attributes[k], 1 - int(labels[i, k]), dataset)
+        for i, k in flips
+    ]
+    wanted = np.array(asked, dtype=np.int8).reshape(-1, len(attributes))
+    return real.take(matched(known, wanted, flips[:, 1], seed))
 
 
-def _cells(n: int, k: int, seed: int) -> npt.NDArray[np.bool_]:
-    """``(n, k)`` bool: which counterfactuals realism is measured on, drawn by seed."""
-    chosen = np.zeros(n * k, dtype=bool)
-    order = np.random.default_rng(seed).permutation(n * k)
-    chosen[order[:_REALISM_IMAGES]] = True
-    return chosen.reshape(n, k)
+def _cells(labels: npt.NDArray[np.int8], seed: int) -> npt.NDArray[np.bool_]:
+    """``(N, K)`` bool: the counterfactuals that realism is measured on, one a photo, by seed.
+
+    Counterfactuals of one photo are alike. Ten of each of 500 photos are not 5,000 images: their
+    distance to anything has the bias of little more than 500, and a floor of 5,000 has not.
+    """
+    generator = np.random.default_rng(seed)
+    drawn = np.where(labels >= 0, generator.random(labels.shape), -1)
+    rows = generator.permutation(np.flatnonzero((labels >= 0).any(1)))[:_REALISM_IMAGES]
+    chosen = np.zeros(labels.shape, dtype=bool)
+    chosen[rows, drawn[rows].argmax(1)] = True
+    return chosen
 
 
 def _tables(

@@ -265,7 +265,8 @@ class EmbeddingPart(Part):
         panel: The judges, for the attributes.
         identity: Whether to measure it.
         threshold: See `Identity`.
-        cells: Bool ``(N, K)``: the counterfactuals that realism is measured on; None for none.
+        cells: Bool ``(N, K)``: the counterfactuals that realism is measured on, at most one of an
+            image; None for none.
         places: ``(N,)`` number of each image's group of people, −1 for none; see `GroupsPart`.
         seed: Of what is drawn.
     """

@@ -395,10 +395,11 @@ def realism(part: Section, found: Findings) -> None:
     part.table(
         ["features", FRECHET, KERNEL],
         rows,
-        caption="Distances of counterfactuals drawn by seed to other real images; lower "
-        "is better. The floor is the distance between two halves of the real images, at the same "
-        "numbers; the excess is what is above it. For each counterfactual of do(a = v) there are "
-        "two real images with a = v, as far as there are so many. "
+        caption="Distances of counterfactuals to other real images, one of each photo, its "
+        "attribute drawn by seed; lower is better. The floor is the distance between two halves of "
+        "the real images, at the same numbers, and smaller the more there are; the excess is what "
+        "is above it. For each counterfactual there are two real images that have the changed "
+        "attribute as asked, as far as there are so many, and the nearest labels otherwise. "
         + " ".join(f"{n.capitalize()}: {_REALISM_NAMES[n]}." for n in found.networks("realism")),
     )
 

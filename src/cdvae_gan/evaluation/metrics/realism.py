@@ -8,7 +8,8 @@ With μ, Σ the mean and covariance of features, and k(f, g) = (f·g/D + 1)³:
 Both are 0 for equal distributions, and lower is better. The Fréchet distance of two samples of one
 distribution is above 0, by more the fewer images there are. So the real images are divided in two:
 one half is what the counterfactuals are compared with, and the distance of the other half to it, at
-the same number of images, is the floor that no generator can be expected to beat.
+the same number of images, is the floor that no generator can be expected to beat. That holds of
+images that are independent: several counterfactuals of one photo count as fewer than they are.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Realism:
         """Add features ``(B, D)`` of real images, or of counterfactuals.
 
         The real ones should not be the factuals of these counterfactuals, or their likeness counts
-        as realism. A row with a nan is left out.
+        as realism; and no two counterfactuals should be of one photo. A row with a nan is left out.
         """
         f = array(features).astype(np.float32)
         (self._real if real else self._drawn).append(f[np.isfinite(f).all(1)])
