@@ -570,6 +570,23 @@ def test_several_photos_are_edited_into_a_folder(cli: Call, folder: Path) -> Non
         assert written.tobytes() == alone.photo.tobytes()
 
 
+def test_many_photos_go_on_where_they_broke_off(cli: Call, folder: Path) -> None:
+    (folder / "in").mkdir()
+    for name in ("a.png", "c.png"):
+        texture(240, 200).save(folder / "in" / name)
+    (folder / "in" / "b.png").write_bytes((folder / "photo.png").read_bytes()[:500])
+    edit_all = ("in", "--do", "Smile=flip", "--aligned", "--out", "out", "--resume")
+    assert cli(*edit_all)[0] == 2
+    made = Path("out/a-edited.png")
+    before = made.stat().st_mtime_ns
+    texture(240, 200).save(folder / "in" / "b.png")
+    assert "2 photos edited, 1 before, 0 left out" in cli(*edit_all)[1]
+    assert made.stat().st_mtime_ns == before
+    code, out, _ = cli(*edit_all)
+    assert code == 0
+    assert "0 photos edited, 3 before" in out
+
+
 def test_where_no_photo_can_be_edited_it_fails(cli: Call, folder: Path) -> None:
     (folder / "in").mkdir()
     (folder / "in" / "c.png").write_bytes((folder / "photo.png").read_bytes()[:500])
@@ -624,6 +641,7 @@ def test_the_list_tells_what_is_put_on_from_what_is_taken_off(cli: Call, folder:
         (("photo.png", "--do", "Smile=1", "--out", "photo.png"), "will not be overwritten"),
         (("photo.png", "--do", "Smile=1", "--out", "a.gif"), "cannot write a picture as '.gif'"),
         (("photo.png", "--do", "Smile=1", "--compare", "a.png"), "--compare writes a page"),
+        (("photo.png", "--do", "Smile=1", "--resume"), "--resume is for several photos"),
         (("photo.png", "--do", "Smile=1", "--model", "celeba999"), "no model 'celeba999'"),
     ],
 )

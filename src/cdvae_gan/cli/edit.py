@@ -126,6 +126,14 @@ def edit(
             help="Of several photos leave out, and name, those that cannot be read or edited.",
         ),
     ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Of several photos go on where an earlier run of the same edit broke off: photos "
+            "whose file is in the folder already are passed over.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     device: Device = "auto",
     as_json: JsonOutput = False,
@@ -148,6 +156,10 @@ def edit(
     extra = [path for path in (compare, show_aligned) if path is not None]
     if several and extra:
         raise InputError("--compare and --show-aligned are for one photo: name a single file")
+    if resume and (overwrite or not several):
+        raise InputError("--resume is for several photos, and keeps what --overwrite would replace")
+    made = [target for _, target in jobs if resume and target.exists()]
+    jobs = [job for job in jobs if job[1] not in made]
     _claim_all(jobs, compare, show_aligned, overwrite)
     network = open_model(model, device)
     if not do:
@@ -190,10 +202,12 @@ def edit(
             print_json({"input": str(photo), "output": str(target), **result.to_dict()})
         else:
             _tell(result, [target, *extra], strength)
-    if left_out == len(jobs):
+    if jobs and left_out == len(jobs):
         raise InputError(f"none of {left_out} photos could be edited")
     if several and not as_json:
-        output().print(f"{counted(len(jobs) - left_out, 'photo')} edited, {left_out} left out")
+        before = f", {len(made)} before" if made else ""
+        edited = counted(len(jobs) - left_out, "photo")
+        output().print(f"{edited} edited{before}, {left_out} left out")
 
 
 def _told_of(photo: Path, what: object) -> str:
