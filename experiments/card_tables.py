@@ -143,11 +143,11 @@ def identity(faces: Mapping[str, Any]) -> str:
 
 def realism(judged: Mapping[str, Any]) -> str:
     """A table of Fréchet distances."""
-    columns = ("counterfactual", "real (floor)", "times the floor")
+    columns = ("counterfactual", "real (floor)", "excess", "times the floor")
     rows = []
     for features in ("object", "face"):
         table = judged["tables"][f"realism/{features}"]
-        digits = (3, 3, 1) if features == "object" else (4, 4, 1)
+        digits = (3, 3, 3, 1) if features == "object" else (4, 4, 4, 1)
         told = [_told(table[c]["Fréchet"], d) for c, d in zip(columns, digits, strict=True)]
         n = table["counterfactual"]["Fréchet"]["n"]
         rows.append((features, *told, f"{n:,}"))
@@ -201,7 +201,8 @@ what is kept between strangers and the same picture, and the share taken for the
 ### Realism
 
 One counterfactual of each photo, its attribute drawn by seed, and for each two other photos with
-the labels that were asked for; the floor is the distance between two halves of these.
+the labels that were asked for. The floor is the distance between two halves of these. It is smaller
+the more photos there are, so how many times the floor depends on that; the excess does not.
 
 {realism(judged)}
 """
