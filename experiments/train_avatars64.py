@@ -50,6 +50,8 @@ def parts() -> list[Part]:
         weights=replace(last.weights, cycle=20.0),
     )
     moving = replace(undone, weights=replace(undone.weights, z_rate=0.1))
+    nearer = _nearer(moving, 40, 0.045, 5e-4, seed=14)
+    slower = _nearer(moving, 60, 0.03, 1e-4, seed=17)
     return [
         Part(2661, first, ()),
         Part(1370, replace(first, seed=8, erase=True), (1,)),
@@ -58,11 +60,11 @@ def parts() -> list[Part]:
         Part(2765, replace(moving, seed=11), (4,)),
         Part(1609, replace(moving, seed=12, erase=True), (5,)),
         Part(2963, replace(moving, seed=13), (6,)),
-        Part(1598, _nearer(moving, 40, 0.045, 5e-4, seed=14), (7,)),
-        Part(954, _nearer(moving, 40, 0.045, 5e-4, seed=14), (8,)),
+        Part(1598, nearer, (7,)),
+        Part(954, replace(nearer, head_start=0), (8,)),
         Part(944, _nearer(moving, 100, 0.02, 7e-4, seed=15), (8,)),
         Part(1803, replace(_nearer(moving, 60, 0.03, 4e-4, seed=16), erase=True), (9, 10)),
-        Part(1300, replace(_nearer(moving, 60, 0.03, 1e-4, seed=17), erase=True), (11,)),
+        Part(1300, replace(slower, erase=True, head_start=0), (11,)),
     ]
 
 

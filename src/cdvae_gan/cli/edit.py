@@ -158,8 +158,8 @@ def edit(
         raise InputError("--compare and --show-aligned are for one photo: name a single file")
     if resume and (overwrite or not several):
         raise InputError("--resume is for several photos, and keeps what --overwrite would replace")
-    made = [target for _, target in jobs if resume and target.exists()]
-    jobs = [job for job in jobs if job[1] not in made]
+    asked = len(jobs)
+    jobs = [(photo, target) for photo, target in jobs if not (resume and target.exists())]
     _claim_all(jobs, compare, show_aligned, overwrite)
     network = open_model(model, device)
     if not do:
@@ -205,7 +205,7 @@ def edit(
     if jobs and left_out == len(jobs):
         raise InputError(f"none of {left_out} photos could be edited")
     if several and not as_json:
-        before = f", {len(made)} before" if made else ""
+        before = f", {asked - len(jobs)} before" if asked > len(jobs) else ""
         edited = counted(len(jobs) - left_out, "photo")
         output().print(f"{edited} edited{before}, {left_out} left out")
 
