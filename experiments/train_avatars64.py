@@ -1,28 +1,38 @@
-"""How the shipped model of avatars was trained, in twelve parts.
+"""How the shipped model of avatars was trained, in sixteen parts.
 
     python experiments/train_avatars64.py --out runs/avatars64
 
-From the second on z is erased, but for those in which the encoder learns on: the fifth, and the
-seventh to the tenth. From the fourth on an edit is undone, too (`weights.cycle`). The ninth and the
-tenth both go on from the eighth, and the eleventh from the mean of their weights. On an H100,
-beside another training, the first three took five minutes; the others took some seven hours on one
-processor core. D began anew in the fourth and went on in the eleventh, where here it is the other
-way round. ``--share`` makes all parts shorter.
+From the second to the twelfth z is erased, but for those in which the encoder learns on: the fifth,
+and the seventh to the tenth. From the fourth on an edit is undone, too (`weights.cycle`). The ninth
+and the tenth both go on from the eighth, and the eleventh from the mean of their weights. In the
+thirteenth z is turned for edits to change no more than they must (`least_change.py`); from then on
+the model learns to undo its own edits without D (`undo.py`), the encoder learning on until z is
+erased for the last. On an H100, beside another training, the first three took five minutes; the
+others took some eight hours on one processor core. D began anew in the fourth and went on in the
+eleventh, where here it is the other way round. ``--share`` makes all parts shorter.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from between import between
-from cdvae_gan import load
-from cdvae_gan.data import open_dataset
+from cdvae_gan import CDVAEGAN, load
+from cdvae_gan.data import AttributeDataset, open_dataset
 from cdvae_gan.demo import demo_config
 from cdvae_gan.training import Limits, TrainConfig, train
+from cdvae_gan.training.erasure import erase
+from cdvae_gan.training.prior import match_prior
+from learning import Batches
+from least_change import least_change, turned
+from undo import Terms, undone
 
 SOURCE = "avatars:n=20000,validation=0.02"
 SIZE = 64
@@ -38,25 +48,50 @@ class Part:
     """Numbers of the parts whose mean it starts from; none for new weights"""
 
 
-def parts() -> list[Part]:
+@dataclass(frozen=True)
+class Turned:
+    """A part in which a copy learns to be a model turned, E and G for so many steps each."""
+
+    steps: int
+    seed: int
+    starts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Undone:
+    """A part in which a model learns to undo its own edits."""
+
+    steps: int
+    rate: float
+    seed: int
+    starts: tuple[int, ...]
+    hidden: float = 2.0
+    """How often images are drawn of whose hair a hat leaves little to see, beside the others"""
+    read: float = 0.1
+    """Weight of reading the attributes"""
+    erased: bool = False
+    """Whether z is erased first, and E stays as it then is"""
+
+
+def parts() -> list[Part | Turned | Undone]:
     """What is trained, from the first on."""
     first = replace(demo_config(seed=7), width=44, batch_size=64)
     last = replace(first, learning_rate=5e-4, learning_rate_d=4e-4, ema=0.9995)
-    undone = replace(
+    cycled = replace(
         last,
         batch_size=32,
         learning_rate=7e-4,
         head_start=200,
         weights=replace(last.weights, cycle=20.0),
     )
-    moving = replace(undone, weights=replace(undone.weights, z_rate=0.1))
+    moving = replace(cycled, weights=replace(cycled.weights, z_rate=0.1))
     nearer = _nearer(moving, 40, 0.045, 5e-4, seed=14)
     slower = _nearer(moving, 60, 0.03, 1e-4, seed=17)
     return [
         Part(2661, first, ()),
         Part(1370, replace(first, seed=8, erase=True), (1,)),
         Part(1159, replace(last, seed=9, erase=True), (2,)),
-        Part(6218, replace(undone, seed=10, erase=True), (3,)),
+        Part(6218, replace(cycled, seed=10, erase=True), (3,)),
         Part(2765, replace(moving, seed=11), (4,)),
         Part(1609, replace(moving, seed=12, erase=True), (5,)),
         Part(2963, replace(moving, seed=13), (6,)),
@@ -65,6 +100,10 @@ def parts() -> list[Part]:
         Part(944, _nearer(moving, 100, 0.02, 7e-4, seed=15), (8,)),
         Part(1803, replace(_nearer(moving, 60, 0.03, 4e-4, seed=16), erase=True), (9, 10)),
         Part(1300, replace(slower, erase=True, head_start=0), (11,)),
+        Turned(1700, 1, (12,)),
+        Undone(1500, 7e-4, 1, (13,)),
+        Undone(800, 5e-4, 2, (14,), hidden=7.0, read=1.0),
+        Undone(800, 5e-4, 3, (14, 15), erased=True),
     ]
 
 
@@ -87,17 +126,23 @@ def main() -> None:
     data = open_dataset(o.source, size=o.size, progress=True)
     for number, part in enumerate(parts(), 1):
         run = _run(o.out, number)
-        begun = (run / "checkpoints" / "last.ckpt").is_file()
-        train(
-            data,
-            run,
-            Limits(steps=max(1, round(o.share * part.steps))),
-            part.config,
-            resume=begun,
-            start_from=None if begun else _start(o.out, part),
-            validate_every=1000,
-            console=Console(),
-        )
+        start = _start(o.out, number, part.starts)
+        steps = max(1, round(o.share * part.steps))
+        if isinstance(part, Part):
+            begun = (run / "checkpoints" / "last.ckpt").is_file()
+            train(
+                data,
+                run,
+                Limits(steps=steps),
+                part.config,
+                resume=begun,
+                start_from=None if begun else start,
+                validate_every=1000,
+                console=Console(),
+            )
+        elif not (run / "model").is_dir():
+            assert start is not None
+            _taught(part, load(start), data.split("train"), steps).save(run / "model")
     print(f"the model: {run}")
 
 
@@ -105,13 +150,36 @@ def _run(out: Path, number: int) -> Path:
     return out / f"part-{number}"
 
 
-def _start(out: Path, part: Part) -> Path | None:
+def _start(out: Path, number: int, starts: tuple[int, ...]) -> Path | None:
     """What a part starts from: a run, or the mean of two, which has no D."""
-    runs = [_run(out, number) for number in part.starts]
+    runs = [_run(out, n) for n in starts]
     if len(runs) < 2:
         return runs[0] if runs else None
     one, other = (load(run) for run in runs)
-    return between(one, other, 0.5).save(out / "mean")
+    return between(one, other, 0.5).save(out / f"mean-{number}")
+
+
+def _taught(part: Turned | Undone, model: CDVAEGAN, data: AttributeDataset, steps: int) -> CDVAEGAN:
+    if isinstance(part, Turned):
+        batches = Batches(data, 64, part.seed, _often(data, 4.0))
+        return turned(model, least_change(model), batches, steps, covers="Hat", console=Console())
+    if part.erased:
+        model = copy.deepcopy(model)
+        erase(model.encoder, data)
+    batches = Batches(data, 48, part.seed, _often(data, part.hidden))
+    terms = replace(Terms(), read=part.read)
+    found = undone(
+        model, batches, steps, part.rate, terms=terms, frozen=part.erased, console=Console()
+    )
+    match_prior(found, data)
+    return found
+
+
+def _often(data: AttributeDataset, hidden: float) -> NDArray[np.float64]:
+    """``(N,)``: how often to draw each image."""
+    hat, long_hair = data.select(("Hat", "LongHair")).labels.T
+    often: NDArray[np.float64] = np.where((hat == 1) & (long_hair == 0), hidden, 1.0)
+    return often
 
 
 if __name__ == "__main__":

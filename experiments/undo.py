@@ -38,6 +38,7 @@ from cdvae_gan.data import AttributeDataset, open_dataset
 from cdvae_gan.networks.decoder import Drawing
 from cdvae_gan.networks.encoder import Encoding
 from cdvae_gan.training.erasure import erase
+from cdvae_gan.training.prior import match_prior
 from learning import Batches, learn
 
 _ONE_ALONE = 0.75
@@ -159,6 +160,7 @@ def main() -> None:
     batches = Batches(data, o.batch, o.seed)
     found = _erased(model, data) if o.erase else model
     found = undone(found, batches, o.steps, o.rate, frozen=o.erase, console=Console())
+    match_prior(found, data)
     print(found.save(o.out))
 
 
