@@ -1,22 +1,24 @@
-"""How the shipped model of avatars was trained, in sixteen parts.
+"""How the shipped model of avatars was trained, in twenty parts.
 
     python experiments/train_avatars64.py --out runs/avatars64
 
 From the second to the twelfth z is erased, but for those in which the encoder learns on: the fifth,
-and the seventh to the tenth. From the fourth on an edit is undone, too (`weights.cycle`). The ninth
-and the tenth both go on from the eighth, and the eleventh from the mean of their weights. In the
-thirteenth z is turned for edits to change no more than they must (`least_change.py`); from then on
-the model learns to undo its own edits without D (`undo.py`), the encoder learning on until z is
-erased for the last. On an H100, beside another training, the first three took five minutes; the
-others took some eight hours on one processor core. D began anew in the fourth and went on in the
-eleventh, where here it is the other way round. ``--share`` makes all parts shorter.
+and the seventh to the tenth. From the fourth on an edit is undone, too (`weights.cycle`). Where two
+parts start from one, the next goes on from the mean of their weights. In the thirteenth z is turned
+for edits to change no more than they must (`least_change.py`); from then on the model learns to
+undo its own edits without D (`undo.py`), the encoder learning on until z is erased for the last.
+
+On an H100, beside another training, the first three took five minutes; the others took some nine
+hours on one processor core. D began anew in the fourth and went on in the eleventh, where here it
+is the other way round; the fourteenth was broken off after half of its steps, its rate being at
+half. ``--share`` makes all parts shorter.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -67,13 +69,21 @@ class Undone:
     starts: tuple[int, ...]
     hidden: float = 2.0
     """How often images are drawn of whose hair a hat leaves little to see, beside the others"""
-    read: float = 0.1
-    """Weight of reading the attributes"""
+    terms: Terms = field(default_factory=Terms)
+    renew: int | None = None
+    """See `undone`"""
     erased: bool = False
     """Whether z is erased first, and E stays as it then is"""
 
 
-def parts() -> list[Part | Turned | Undone]:
+@dataclass(frozen=True)
+class Mean:
+    """The mean of two parts, z with the moments of its prior."""
+
+    starts: tuple[int, ...]
+
+
+def parts() -> list[Part | Turned | Undone | Mean]:
     """What is trained, from the first on."""
     first = replace(demo_config(seed=7), width=44, batch_size=64)
     last = replace(first, learning_rate=5e-4, learning_rate_d=4e-4, ema=0.9995)
@@ -87,6 +97,8 @@ def parts() -> list[Part | Turned | Undone]:
     moving = replace(cycled, weights=replace(cycled.weights, z_rate=0.1))
     nearer = _nearer(moving, 40, 0.045, 5e-4, seed=14)
     slower = _nearer(moving, 60, 0.03, 1e-4, seed=17)
+    drawn = Terms(draw=0.75)
+    sharper = replace(drawn, read=0.7)
     return [
         Part(2661, first, ()),
         Part(1370, replace(first, seed=8, erase=True), (1,)),
@@ -100,10 +112,12 @@ def parts() -> list[Part | Turned | Undone]:
         Part(944, _nearer(moving, 100, 0.02, 7e-4, seed=15), (8,)),
         Part(1803, replace(_nearer(moving, 60, 0.03, 4e-4, seed=16), erase=True), (9, 10)),
         Part(1300, replace(slower, erase=True, head_start=0), (11,)),
-        Turned(1700, 1, (12,)),
-        Undone(1500, 7e-4, 1, (13,)),
-        Undone(800, 5e-4, 2, (14,), hidden=7.0, read=1.0),
-        Undone(800, 5e-4, 3, (14, 15), erased=True),
+        Turned(1600, 1, (12,)),
+        Undone(800, 7e-4, 1, (13,)),
+        Undone(1075, 5e-4, 2, (14,), hidden=7, terms=Terms(read=1.0)),
+        *(Undone(575, 7e-4, seed, (15,), 6, sharper, renew=250) for seed in (3, 4)),
+        *(Undone(460, 5e-4, seed, (16, 17), 3, drawn, erased=True) for seed in (5, 6)),
+        Mean((18, 19)),
     ]
 
 
@@ -127,13 +141,12 @@ def main() -> None:
     for number, part in enumerate(parts(), 1):
         run = _run(o.out, number)
         start = _start(o.out, number, part.starts)
-        steps = max(1, round(o.share * part.steps))
         if isinstance(part, Part):
             begun = (run / "checkpoints" / "last.ckpt").is_file()
             train(
                 data,
                 run,
-                Limits(steps=steps),
+                Limits(steps=_steps(part, o.share)),
                 part.config,
                 resume=begun,
                 start_from=None if begun else start,
@@ -142,7 +155,7 @@ def main() -> None:
             )
         elif not (run / "model").is_dir():
             assert start is not None
-            _taught(part, load(start), data.split("train"), steps).save(run / "model")
+            _taught(part, load(start), data.split("train"), o.share).save(run / "model")
     print(f"the model: {run}")
 
 
@@ -159,20 +172,33 @@ def _start(out: Path, number: int, starts: tuple[int, ...]) -> Path | None:
     return between(one, other, 0.5).save(out / f"mean-{number}")
 
 
-def _taught(part: Turned | Undone, model: CDVAEGAN, data: AttributeDataset, steps: int) -> CDVAEGAN:
+def _steps(part: Part | Turned | Undone, share: float) -> int:
+    return max(1, round(share * part.steps))
+
+
+def _taught(
+    part: Turned | Undone | Mean, model: CDVAEGAN, data: AttributeDataset, share: float
+) -> CDVAEGAN:
+    model = copy.deepcopy(model)
+    if isinstance(part, Mean):
+        match_prior(model, data)
+        return model
+    steps = _steps(part, share)
     if isinstance(part, Turned):
         batches = Batches(data, 64, part.seed, _often(data, 4.0))
         return turned(model, least_change(model), batches, steps, covers="Hat", console=Console())
     if part.erased:
-        model = copy.deepcopy(model)
         erase(model.encoder, data)
-    batches = Batches(data, 48, part.seed, _often(data, part.hidden))
-    terms = replace(Terms(), read=part.read)
-    found = undone(
-        model, batches, steps, part.rate, terms=terms, frozen=part.erased, console=Console()
+    return undone(
+        model,
+        Batches(data, 48, part.seed, _often(data, part.hidden)),
+        steps,
+        part.rate,
+        terms=part.terms,
+        renew=part.renew,
+        frozen=part.erased,
+        console=Console(),
     )
-    match_prior(found, data)
-    return found
 
 
 def _often(data: AttributeDataset, hidden: float) -> NDArray[np.float64]:

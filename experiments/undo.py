@@ -25,6 +25,7 @@ from __future__ import annotations
 import argparse
 import copy
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -117,6 +118,7 @@ def undone(
     rate: float,
     *,
     terms: Terms | None = None,
+    renew: int | None = None,
     frozen: bool = False,
     console: Console | None = None,
 ) -> CDVAEGAN:
@@ -128,6 +130,7 @@ def undone(
         steps: How many.
         rate: The highest learning rate.
         terms: The weights of what is learned.
+        renew: After how many steps the edits become those of the copy as it is then; None: never.
         frozen: Whether E stays as it is, such as one that was erased.
         console: Where to say how it goes.
     """
@@ -137,7 +140,14 @@ def undone(
     if frozen:
         pupil.encoder.requires_grad_(False).eval()
     learning = [p for p in (pupil.decoder if frozen else pupil).parameters() if p.requires_grad]
-    lesson = Undoing(model, pupil, batches, terms)
+    undoing = Undoing(copy.deepcopy(model), pupil, batches, terms)
+    seen = count(1)
+
+    def lesson() -> Tensor:
+        if renew and next(seen) % renew == 0:
+            undoing.teacher.load_state_dict(average.state_dict())
+        return undoing()
+
     learn(pupil, average, lesson, steps, rate, console=console, parameters=learning)
     return average.eval()
 

@@ -63,6 +63,16 @@ def test_undoing_alone_teaches_encoder_and_decoder() -> None:
     assert torch.equal(*same), "nothing was to be read"
 
 
+def test_edits_become_those_of_the_copy_where_asked() -> None:
+    teacher = model()
+    was = {k: v.clone() for k, v in teacher.state_dict().items()}
+    stale, renewed = (
+        undone(teacher, Batches(data(), 16, 0), 6, 1e-2, renew=renew) for renew in (None, 2)
+    )
+    assert not torch.equal(stale.decoder.out.weight, renewed.decoder.out.weight)
+    assert all(torch.equal(teacher.state_dict()[k], v) for k, v in was.items())
+
+
 def test_who_reads_the_same_z_from_an_edit_takes_away_what_was_put_on() -> None:
     one = model()
     with torch.no_grad():
