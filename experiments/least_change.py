@@ -19,7 +19,6 @@ of x and of its edits, G to draw what the old one draws of R_a z. That takes min
 from __future__ import annotations
 
 import argparse
-import copy
 from functools import partial
 from pathlib import Path
 
@@ -31,8 +30,9 @@ from torch import Tensor, nn
 from cdvae_gan import CDVAEGAN, load
 from cdvae_gan.counterfactual import transport
 from cdvae_gan.data import open_dataset
+from cdvae_gan.errors import unknown_name
 from cdvae_gan.networks.encoder import Encoding
-from learning import Batches, learn
+from learning import Batches, copies, learn
 
 _DRAWN = 8000
 _BATCH = 64
@@ -112,12 +112,17 @@ class Lessons:
         batches: Of images.
         covers: An attribute that hides what z should tell. Then E learns z from images without it,
             and from half of them with it put on.
+
+    Raises:
+        InputError: The model has no such attribute.
     """
 
     def __init__(
         self, teacher: CDVAEGAN, turn: Turn, batches: Batches, covers: str | None = None
     ) -> None:
         self.teacher, self.turn, self.batches = teacher, turn, batches
+        if covers is not None and covers not in teacher.attributes:
+            raise unknown_name("attribute", covers, teacher.attributes)
         self.covers = None if covers is None else teacher.attributes.index(covers)
 
     def of_encoder(self, encoder: nn.Module) -> Tensor:
@@ -183,16 +188,14 @@ def turned(
         covers: See `Lessons`.
         console: Where to say how it goes.
     """
-    model = model.eval()
-    pupil, average = copy.deepcopy(model).train(), copy.deepcopy(model)
-    pupil.card = average.card = None
-    lessons = Lessons(model, turn, batches, covers)
+    pupil, average = copies(model)
+    lessons = Lessons(model.eval(), turn, batches, covers)
     for network, kept, lesson in (
         (pupil.encoder, average.encoder, lessons.of_encoder),
         (pupil.decoder, average.decoder, lessons.of_decoder),
     ):
         learn(network, kept, partial(lesson, network), steps, _LEARNING_RATE, console=console)
-    return average.eval()
+    return average
 
 
 def main() -> None:

@@ -17,7 +17,6 @@ half. ``--share`` makes all parts shorter.
 from __future__ import annotations
 
 import argparse
-import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -179,7 +178,6 @@ def _steps(part: Part | Turned | Undone, share: float) -> int:
 def _taught(
     part: Turned | Undone | Mean, model: CDVAEGAN, data: AttributeDataset, share: float
 ) -> CDVAEGAN:
-    model = copy.deepcopy(model)
     if isinstance(part, Mean):
         match_prior(model, data)
         return model

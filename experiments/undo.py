@@ -35,14 +35,14 @@ from torch import Tensor
 
 from cdvae_gan import CDVAEGAN, load
 from cdvae_gan.counterfactual import transport
-from cdvae_gan.data import AttributeDataset, open_dataset
+from cdvae_gan.data import open_dataset
 from cdvae_gan.networks.decoder import Drawing
 from cdvae_gan.networks.encoder import Encoding
 from cdvae_gan.training.erasure import erase
+from cdvae_gan.training.interventions import InterventionSampler
 from cdvae_gan.training.prior import match_prior
-from learning import Batches, learn
+from learning import Batches, copies, learn
 
-_ONE_ALONE = 0.75
 _SPREAD = 0.02
 """Standard deviation of what is added to μ"""
 
@@ -73,11 +73,12 @@ class Undoing:
     ) -> None:
         self.teacher, self.pupil, self.batches = teacher, pupil, batches
         self.terms = terms or Terms()
+        self.interventions = InterventionSampler(teacher.prior, cap=1.0)  # none is rare
 
     def __call__(self) -> Tensor:
         """Of the next batch."""
         x, a = self.batches()
-        other = self._other(a)
+        other = self.interventions(a).a
         with torch.no_grad():
             known = self.teacher.encoder(x).z_mean
             edit = transport(
@@ -85,7 +86,7 @@ class Undoing:
             ).image.clamp(-1, 1)
         e: Encoding = self.pupil.encoder(torch.cat([x, edit]))
         of_x, of_edit = e.z_mean.chunk(2)
-        z = e.z_mean + _SPREAD * torch.randn(e.z_mean.shape, generator=self.batches.draw)
+        z = e.z_mean + _SPREAD * torch.randn_like(e.z_mean)
         z_x, z_edit = z.chunk(2)
         drawn = self.pupil.decoder(torch.cat([z_x, z_edit, z_edit]), torch.cat([a, other, a]))
         photo, factual, undone = (
@@ -100,15 +101,6 @@ class Undoing:
             + t.same * F.mse_loss(of_edit, of_x.detach())
             + t.keep * F.mse_loss(of_x, known)
         )
-
-    def _other(self, a: Tensor) -> Tensor:
-        """One attribute flipped for three quarters; all those of another image for the others."""
-        draw, n = self.batches.draw, len(a)
-        flipped, rows = a.clone(), torch.arange(n)
-        one = torch.randint(a.shape[1], (n,), generator=draw)
-        flipped[rows, one] = 1 - flipped[rows, one]
-        alone = torch.rand(n, 1, generator=draw) < _ONE_ALONE
-        return torch.where(alone, flipped, a[torch.randperm(n, generator=draw)])
 
 
 def undone(
@@ -134,13 +126,10 @@ def undone(
         frozen: Whether E stays as it is, such as one that was erased.
         console: Where to say how it goes.
     """
-    model = model.eval()
-    pupil, average = copy.deepcopy(model).train(), copy.deepcopy(model)
-    pupil.card = average.card = None
+    pupil, average = copies(model)
     if frozen:
         pupil.encoder.requires_grad_(False).eval()
-    learning = [p for p in (pupil.decoder if frozen else pupil).parameters() if p.requires_grad]
-    undoing = Undoing(copy.deepcopy(model), pupil, batches, terms)
+    undoing = Undoing(copy.deepcopy(model).eval(), pupil, batches, terms)
     seen = count(1)
 
     def lesson() -> Tensor:
@@ -148,8 +137,9 @@ def undone(
             undoing.teacher.load_state_dict(average.state_dict())
         return undoing()
 
-    learn(pupil, average, lesson, steps, rate, console=console, parameters=learning)
-    return average.eval()
+    torch.manual_seed(batches.seed)  # of interventions and of z
+    learn(pupil, average, lesson, steps, rate, console=console)
+    return average
 
 
 def main() -> None:
@@ -168,17 +158,11 @@ def main() -> None:
     data = open_dataset(o.source, size=model.image_size, attributes=model.attributes, progress=True)
     data = data.split("train")
     batches = Batches(data, o.batch, o.seed)
-    found = _erased(model, data) if o.erase else model
-    found = undone(found, batches, o.steps, o.rate, frozen=o.erase, console=Console())
+    if o.erase:
+        erase(model.encoder, data)
+    found = undone(model, batches, o.steps, o.rate, frozen=o.erase, console=Console())
     match_prior(found, data)
     print(found.save(o.out))
-
-
-def _erased(model: CDVAEGAN, data: AttributeDataset) -> CDVAEGAN:
-    model = copy.deepcopy(model)
-    model.card = None
-    erase(model.encoder, data)
-    return model
 
 
 if __name__ == "__main__":

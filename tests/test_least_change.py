@@ -24,7 +24,7 @@ AVATARS = "avatars:n=60,validation=0.2"
 def avatar_model(width: int = 4) -> CDVAEGAN:
     torch.manual_seed(0)
     names = open_dataset(AVATARS, size=32).attributes
-    return CDVAEGAN(ModelConfig(names, image_size=32, z_dim=12, width=width)).eval()
+    return CDVAEGAN(ModelConfig(names, image_size=32, z_dim=12, u_channels=0, width=width)).eval()
 
 
 class Drawn(CDVAEGAN):
@@ -114,6 +114,12 @@ def test_it_takes_all_labels() -> None:
     data.labels[3, 1] = -1
     with pytest.raises(InputError, match="takes all of them"):
         Batches(data, 8, 0)
+
+
+def test_what_covers_is_an_attribute_of_the_model() -> None:
+    data = open_dataset(AVATARS, size=32).split("train")
+    with pytest.raises(InputError, match="Hat"):
+        Lessons(avatar_model(), Turn([]), Batches(data, 8, 0), "Cap")
 
 
 def test_where_nothing_goes_the_wrong_way_nothing_is_written(

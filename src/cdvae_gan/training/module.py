@@ -35,6 +35,7 @@ from cdvae_gan.networks.encoder import Encoding, sample_gaussian
 from cdvae_gan.networks.identity import IdentityNetwork
 from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.training.augmentation import Augmentation, mirrored
+from cdvae_gan.training.average import follow
 from cdvae_gan.training.config import TrainConfig
 from cdvae_gan.training.interventions import InterventionSampler
 from cdvae_gan.training.order import seed_step
@@ -501,14 +502,10 @@ class TrainingModule(lightning.LightningModule):
         self.manual_backward(loss)
         optimizer.step()
 
-    @torch.no_grad()
     def _update_average(self) -> None:
         """Exponential moving average, with a warm-up so that it forgets the start."""
         step = self.global_step
-        keep = min(self.config.ema, step / (step + _EMA_WARM_UP))
-        now = [v for v in self.model.state_dict().values() if v.is_floating_point()]
-        kept = [v for v in self.average.state_dict().values() if v.is_floating_point()]
-        torch._foreach_lerp_(kept, now, 1 - keep)
+        follow(self.average, self.model, min(self.config.ema, step / (step + _EMA_WARM_UP)))
 
     def _autocast(self, enabled: bool = True) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=enabled and self.bf16)
