@@ -38,6 +38,7 @@ from cdvae_gan.evaluation.metrics import (
 from cdvae_gan.evaluation.metrics.base import MeanOver, difference
 from cdvae_gan.evaluation.metrics.realism import (
     _moments,
+    effective_number,
     frechet_distance,
     kernel_distance,
 )
@@ -678,6 +679,55 @@ def test_images_that_are_not_independent_count_as_fewer_than_they_are() -> None:
     )
     assert independent < 2
     assert repeated > 5
+
+
+def clustered(people: int, each: int, within: float, seed: int) -> npt.NDArray[Any]:
+    """Features of ``each`` images of some people, a share of their variance within them."""
+    own = features(people * each, 0, seed) * within**0.5
+    return own + features(people, 0, seed + 1).repeat(each, axis=0) * (1 - within) ** 0.5
+
+
+@pytest.mark.parametrize("within", [0.0, 0.3, 0.6])
+def test_images_of_few_people_are_compared_with_as_many_as_they_are_worth(within: float) -> None:
+    people, each = 60, 6
+    quotients = []
+    for seed in range(5):
+        metric = Realism("some")
+        metric.update(features(1600, 0, 100 + seed), real=True)
+        drawn = clustered(people, each, within, 10 * seed)
+        metric.update(drawn, real=False, groups=np.arange(people).repeat(each))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            table = metric.compute(resamples=5)
+        quotients.append(table["times the floor", "Fréchet"].value)
+        assert table["counterfactual", "Fréchet"].n == people * each
+        assert people <= table["real (floor)", "Fréchet"].n <= people * each * 0.8
+    assert 0.6 < np.mean(quotients) < 1.4
+
+
+def test_images_of_people_are_no_nearer_to_others_for_being_grouped() -> None:
+    real, drawn = features(800), features(400, 1.0, 1)
+    drawn[7] = np.nan
+    alone, grouped = Realism("some"), Realism("some")
+    for metric, groups in ((alone, None), (grouped, np.arange(400))):
+        metric.update(real, real=True)
+        for rows in np.array_split(np.arange(400), 3):
+            metric.update(drawn[rows], real=False, groups=None if groups is None else groups[rows])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tables = [metric.compute(resamples=5) for metric in (alone, grouped)]
+    for row in ("counterfactual", "real (floor)", "times the floor"):
+        assert tables[0][row, "Fréchet"] == tables[1][row, "Fréchet"]
+
+
+def test_an_effective_number_is_that_of_images_where_groups_say_nothing() -> None:
+    generator = np.random.default_rng(0)
+    f, groups = generator.normal(size=(2000, 40)), generator.integers(0, 400, 2000)
+    assert effective_number(f, np.arange(2000)) == 2000
+    assert 1800 < effective_number(f, groups) <= 2000
+    assert effective_number(f[:400].repeat(5, axis=0), np.arange(400).repeat(5)) == pytest.approx(
+        400, rel=1e-6
+    )
 
 
 def test_the_interval_lies_around_the_value() -> None:

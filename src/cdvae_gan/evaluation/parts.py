@@ -308,12 +308,13 @@ class EmbeddingPart(Part):
         rows, chosen = flip.photos.rows, np.zeros(len(flip.at), dtype=bool)
         if self.realism is not None and self.cells is not None:
             chosen = self.cells[rows, flip.k]
+        groups = flip.photos.groups
         if self.identity is None:
             if self.realism is not None and chosen.any():
-                self.realism.update(self.embed(flip.images[torch.from_numpy(chosen)]), real=False)
+                found = self.embed(flip.images[torch.from_numpy(chosen)])
+                self.realism.update(found, real=False, groups=groups[chosen])
             return
         before, after = self._e[flip.at], self.embed(flip.images)
-        groups = flip.photos.groups
         self.identity.update(flip.attribute, before, after, groups)
         for number, metric in enumerate(self.of_group):
             here = self.places[rows] == number
@@ -321,7 +322,8 @@ class EmbeddingPart(Part):
                 at = torch.from_numpy(here)
                 metric.update(flip.attribute, before[at], after[at], groups[here])
         if self.realism is not None and chosen.any():
-            self.realism.update(after[torch.from_numpy(chosen)], real=False)
+            found = after[torch.from_numpy(chosen)]
+            self.realism.update(found, real=False, groups=groups[chosen])
 
     def summed(self) -> dict[str, Summed]:
         if self.identity is None:

@@ -397,9 +397,11 @@ def realism(part: Section, found: Findings) -> None:
         rows,
         caption="Distances of counterfactuals to other real images, one of each photo, its "
         "attribute drawn by seed; lower is better. The floor is the distance between two halves of "
-        "the real images, at the same numbers, and smaller the more there are; the excess is what "
-        "is above it. For each counterfactual there are two real images that have the changed "
-        "attribute as asked, as far as there are so many, and the nearest labels otherwise. "
+        "the real images, one cut down to as many as the counterfactuals count for (photos of one "
+        "person are alike, and count for fewer than they are), and smaller the more there are; the "
+        "excess is what is above it. For each counterfactual there are two real images that have "
+        "the changed attribute as asked, as far as there are so many, and the nearest labels "
+        "otherwise. "
         + " ".join(f"{n.capitalize()}: {_REALISM_NAMES[n]}." for n in found.networks("realism")),
     )
 
