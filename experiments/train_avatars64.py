@@ -36,6 +36,7 @@ from least_change import least_change, turned
 from undo import Terms, undone
 
 SOURCE = "avatars:n=20000,validation=0.02"
+MORE = "avatars:n=60000,validation=0.02"
 SIZE = 64
 
 
@@ -71,18 +72,18 @@ class Undone:
     terms: Terms = field(default_factory=Terms)
     renew: int | None = None
     """See `undone`"""
-    erased: bool = False
-    """Whether z is erased first, and E stays as it then is"""
+    more: bool = False
+    """Whether of `MORE` avatars"""
 
 
 @dataclass(frozen=True)
-class Mean:
-    """The mean of two parts, z with the moments of its prior."""
+class Erased:
+    """A part, or the mean of two, with z erased."""
 
     starts: tuple[int, ...]
 
 
-def parts() -> list[Part | Turned | Undone | Mean]:
+def parts() -> list[Part | Turned | Undone | Erased]:
     """What is trained, from the first on."""
     first = replace(demo_config(seed=7), width=44, batch_size=64)
     last = replace(first, learning_rate=5e-4, learning_rate_d=4e-4, ema=0.9995)
@@ -115,8 +116,11 @@ def parts() -> list[Part | Turned | Undone | Mean]:
         Undone(800, 7e-4, 1, (13,)),
         Undone(1075, 5e-4, 2, (14,), hidden=7, terms=Terms(read=1.0)),
         *(Undone(575, 7e-4, seed, (15,), 6, sharper, renew=250) for seed in (3, 4)),
-        *(Undone(460, 5e-4, seed, (16, 17), 3, drawn, erased=True) for seed in (5, 6)),
-        Mean((18, 19)),
+        Erased((16, 17)),
+        Undone(560, 7e-4, 5, (18,), more=True),
+        Erased((19,)),
+        *(Undone(780, 7e-4, seed, (20,), terms=drawn, renew=300, more=True) for seed in (6, 7)),
+        Erased((21, 22)),
     ]
 
 
@@ -132,11 +136,15 @@ def main() -> None:
     """Train, part after part; a part that is over is not trained again."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--source", default=SOURCE)
+    parser.add_argument("--source", help="of all parts; what is in the module otherwise")
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--share", type=float, default=1.0, help="of the steps")
     o = parser.parse_args()
-    data = open_dataset(o.source, size=o.size, progress=True)
+
+    def opened(source: str) -> AttributeDataset:
+        return open_dataset(o.source or source, size=o.size, progress=True)
+
+    data = opened(SOURCE)
     for number, part in enumerate(parts(), 1):
         run = _run(o.out, number)
         start = _start(o.out, number, part.starts)
@@ -154,7 +162,8 @@ def main() -> None:
             )
         elif not (run / "model").is_dir():
             assert start is not None
-            _taught(part, load(start), data.split("train"), o.share).save(run / "model")
+            shown = opened(MORE) if isinstance(part, Undone) and part.more else data
+            _taught(part, load(start), shown.split("train"), o.share).save(run / "model")
     print(f"the model: {run}")
 
 
@@ -176,17 +185,16 @@ def _steps(part: Part | Turned | Undone, share: float) -> int:
 
 
 def _taught(
-    part: Turned | Undone | Mean, model: CDVAEGAN, data: AttributeDataset, share: float
+    part: Turned | Undone | Erased, model: CDVAEGAN, data: AttributeDataset, share: float
 ) -> CDVAEGAN:
-    if isinstance(part, Mean):
+    if isinstance(part, Erased):
+        erase(model.encoder, data)
         match_prior(model, data)
         return model
     steps = _steps(part, share)
     if isinstance(part, Turned):
         batches = Batches(data, 64, part.seed, _often(data, 4.0))
         return turned(model, least_change(model), batches, steps, covers="Hat", console=Console())
-    if part.erased:
-        erase(model.encoder, data)
     return undone(
         model,
         Batches(data, 48, part.seed, _often(data, part.hidden)),
@@ -194,7 +202,6 @@ def _taught(
         part.rate,
         terms=part.terms,
         renew=part.renew,
-        frozen=part.erased,
         console=Console(),
     )
 

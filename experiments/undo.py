@@ -111,7 +111,6 @@ def undone(
     *,
     terms: Terms | None = None,
     renew: int | None = None,
-    frozen: bool = False,
     console: Console | None = None,
 ) -> CDVAEGAN:
     """A copy that has learned to undo the edits of a model.
@@ -123,12 +122,9 @@ def undone(
         rate: The highest learning rate.
         terms: The weights of what is learned.
         renew: After how many steps the edits become those of the copy as it is then; None: never.
-        frozen: Whether E stays as it is, such as one that was erased.
         console: Where to say how it goes.
     """
     pupil, average = copies(model)
-    if frozen:
-        pupil.encoder.requires_grad_(False).eval()
     undoing = Undoing(copy.deepcopy(model).eval(), pupil, batches, terms)
     seen = count(1)
 
@@ -150,7 +146,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--rate", type=float, default=7e-4)
     parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--erase", action="store_true", help="erase z, and leave E as it then is")
+    parser.add_argument("--erase", action="store_true", help="erase z of what was learned")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     o = parser.parse_args()
@@ -158,9 +154,9 @@ def main() -> None:
     data = open_dataset(o.source, size=model.image_size, attributes=model.attributes, progress=True)
     data = data.split("train")
     batches = Batches(data, o.batch, o.seed)
+    found = undone(model, batches, o.steps, o.rate, console=Console())
     if o.erase:
-        erase(model.encoder, data)
-    found = undone(model, batches, o.steps, o.rate, frozen=o.erase, console=Console())
+        erase(found.encoder, data)
     match_prior(found, data)
     print(found.save(o.out))
 

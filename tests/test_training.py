@@ -731,7 +731,6 @@ def test_what_cannot_be_erased_is_refused_before_anything_is_written(
     refused("has the attributes", replace(same, attributes=names[::-1]))
     refused("another z_dim: 5", replace(same, z_dim=5))
     refused("another u_channels: 0", replace(same, u_channels=0))
-    refused("must be larger than 3", replace(same, z_dim=3), z_dim=3)
 
 
 def test_a_run_can_start_from_what_another_learned(data: AttributeDataset, tmp_path: Path) -> None:

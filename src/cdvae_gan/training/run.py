@@ -41,7 +41,7 @@ from cdvae_gan.training.callbacks import (
     Validation,
 )
 from cdvae_gan.training.config import TrainConfig
-from cdvae_gan.training.erasure import check_room, erase
+from cdvae_gan.training.erasure import erase
 from cdvae_gan.training.identity import (
     check_people,
     identity_weights,
@@ -256,7 +256,7 @@ def _check_erasure(model: CDVAEGAN, start_from: str | Path | None) -> None:
     """What is erased stays as it is: it must have learned what it is asked for.
 
     Raises:
-        InputError: There is no model to start from, its encoder is another, or z is too small.
+        InputError: There is no model to start from, or its encoder is another.
     """
     if start_from is None:
         raise InputError("nothing to erase: name the trained model with start_from")
@@ -273,7 +273,6 @@ def _check_erasure(model: CDVAEGAN, start_from: str | Path | None) -> None:
             f"the encoder stays as it is when z is erased, and {start_from} has another "
             f"{differs[0]}: {getattr(other.config, differs[0])}"
         )
-    check_room(model.config.z_dim, len(model.attributes))
 
 
 def _described(data: AttributeDataset) -> dict[str, Any]:
