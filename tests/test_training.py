@@ -1037,4 +1037,6 @@ def test_precision_is_as_asked_or_probed_with_a_reason() -> None:
     cpu = torch.device("cpu")
     assert choose_precision("bf16", cpu).bf16 is True
     assert choose_precision("32", cpu).bf16 is False
+    threads = torch.get_num_threads()
     assert "times as fast" in choose_precision("auto", cpu).reason
+    assert torch.get_num_threads() == threads
