@@ -149,9 +149,9 @@ def realism(judged: Mapping[str, Any]) -> str:
         table = judged["tables"][f"realism/{features}"]
         digits = (3, 3, 3, 1) if features == "object" else (4, 4, 4, 1)
         told = [_told(table[c]["Fréchet"], d) for c, d in zip(columns, digits, strict=True)]
-        n = table["counterfactual"]["Fréchet"]["n"]
-        rows.append((features, *told, f"{n:,}"))
-    return _table(("features", *columns, "n"), "---:", rows)
+        n, worth = (f"{table[row]['Fréchet']['n']:,}" for row in columns[:2])
+        rows.append((features, *told, n, worth))
+    return _table(("features", *columns, "n", "n of the floor"), "---:", rows)
 
 
 def _table(head: Sequence[str], rule: str, rows: Sequence[Sequence[str]]) -> str:
@@ -201,8 +201,9 @@ what is kept between strangers and the same picture, and the share taken for the
 ### Realism
 
 One counterfactual of each photo, its attribute drawn by seed, and for each two other photos with
-the labels that were asked for. The floor is the distance between two halves of these. It is smaller
-the more photos there are, so how many times the floor depends on that; the excess does not.
+the labels that were asked for. The floor is the distance between two halves of these, one cut down
+to as many as the counterfactuals count for: photos of one person are alike. It is smaller the more
+photos there are, so how many times the floor depends on that; the excess does not.
 
 {realism(judged)}
 """
