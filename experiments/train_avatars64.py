@@ -1,4 +1,4 @@
-"""How the shipped model of avatars was trained, in twenty parts.
+"""How the shipped model of avatars was trained, in twenty-five parts.
 
     python experiments/train_avatars64.py --out runs/avatars64
 
@@ -6,12 +6,13 @@ From the second to the twelfth z is erased, but for those in which the encoder l
 and the seventh to the tenth. From the fourth on an edit is undone, too (`weights.cycle`). Where two
 parts start from one, the next goes on from the mean of their weights. In the thirteenth z is turned
 for edits to change no more than they must (`least_change.py`); from then on the model learns to
-undo its own edits without D (`undo.py`), the encoder learning on until z is erased for the last.
+undo its own edits without D (`undo.py`), the encoder learning on; z is erased in between and for
+the last.
 
-On an H100, beside another training, the first three took five minutes; the others took some nine
+On an H100, beside another training, the first three took five minutes; the others took some eleven
 hours on one processor core. D began anew in the fourth and went on in the eleventh, where here it
 is the other way round; the fourteenth was broken off after half of its steps, its rate being at
-half. ``--share`` makes all parts shorter.
+half; z was erased by LEACE up to the eleventh. ``--share`` makes all parts shorter.
 """
 
 from __future__ import annotations
@@ -81,6 +82,8 @@ class Erased:
     """A part, or the mean of two, with z erased."""
 
     starts: tuple[int, ...]
+    faint: float | None = None
+    """What to leave out of edits; None for what the model does"""
 
 
 def parts() -> list[Part | Turned | Undone | Erased]:
@@ -121,6 +124,8 @@ def parts() -> list[Part | Turned | Undone | Erased]:
         Erased((19,)),
         *(Undone(780, 7e-4, seed, (20,), terms=drawn, renew=300, more=True) for seed in (6, 7)),
         Erased((21, 22)),
+        Undone(1070, 1e-3, 8, (23,), terms=drawn, renew=300, more=True),
+        Erased((24,), faint=0.01),
     ]
 
 
@@ -190,7 +195,7 @@ def _taught(
     if isinstance(part, Erased):
         erase(model.encoder, data)
         match_prior(model, data)
-        return model
+        return model.adjusted(faint=part.faint)
     steps = _steps(part, share)
     if isinstance(part, Turned):
         batches = Batches(data, 64, part.seed, _often(data, 4.0))
