@@ -40,11 +40,10 @@ def main() -> None:
     who = np.asarray(data.identities)
     generator = np.random.default_rng(0)
     some = generator.permutation(np.unique(who))[: o.of]
-    data = data.take(np.flatnonzero(np.isin(who, some)))
+    rows = np.flatnonzero(np.isin(who, some))
     embed = face_embedding() if o.features == "face" else object_embedding()
-    found = distances(
-        _embedded(data, embed), who[np.isin(who, some)], o.people, o.images, o.draws, generator
-    )
+    features = _embedded(data.take(rows), embed)
+    found = distances(features, who[rows], o.people, o.images, o.draws, generator)
     for name, column in zip(NAMES, found.T, strict=True):
         half = stats.t.ppf(0.975, len(column) - 1) * stats.sem(column)
         low, high = column.mean() - half, column.mean() + half
@@ -76,7 +75,7 @@ def distances(
         others = f[generator.permutation(np.flatnonzero(~few))]
         n = min(len(theirs), len(others) // 2)
         theirs, reference, rest = theirs[:n], others[:n], others[n:]
-        worth = effective_number(f[theirs], np.unique(who[theirs], return_inverse=True)[1])
+        worth = effective_number(f[theirs], who[theirs])
         compared = f[theirs], rest[:n], rest[: round(worth)]
         row[:] = *(frechet_distance(g, reference) for g in compared), worth
     return found

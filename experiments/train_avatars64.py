@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="of the steps")
     o = parser.parse_args()
 
+    @cache
     def opened(source: str) -> AttributeDataset:
         return open_dataset(o.source or source, size=o.size, progress=True)
 

@@ -192,7 +192,7 @@ def effective_number(features: Floats, groups: npt.NDArray[np.int64]) -> float:
 
     Args:
         features: ``(n, D)``.
-        groups: ``(n,)``, from 0 on.
+        groups: ``(n,)``, numbers of any kind.
     """
     f = features - features.mean(axis=0)
     s = f.T @ f / len(f)
