@@ -290,11 +290,16 @@ def test_every_step_depends_on_the_images_and_labels_of_its_source(
         for i in range(len(labels)):
             Image.new("RGB", (32, 32), (shade, 9 * i, 0)).save(photos / f"{i}.png")
             os.utime(photos / f"{i}.png", (shade, shade))
-        whole = avatars(replace(TINY, source=str(photos)), model)
+        return depends_on(photos)
+
+    def depends_on(source: Path) -> list[dict[str, Any]]:
+        whole = avatars(replace(TINY, source=str(source)), model)
         return [step.depends_on for step in steps_of(whole)]
 
     first = asked(1, "0011")
     assert asked(1, "0011") == first
+    (here / "another name").symlink_to(photos)
+    assert depends_on(here / "another name") == first
     for other in (asked(1, "0101"), asked(2, "0011")):
         assert all(a != b for a, b in zip(first, other, strict=True))
 

@@ -224,7 +224,6 @@ def steps_of(suite: Suite) -> list[Step]:
     """What is done with one data set, in order."""
     scale, (judge, model, evaluation) = suite.scale, suite.scale.seconds
     data = {
-        "source": scale.source,
         "fingerprint": suite.data.fingerprint,
         "size": scale.size,
         "attributes": suite.attributes,
