@@ -22,6 +22,8 @@ def small_model() -> CDVAEGAN:
         image_size=32,
         z_dim=8,
         width=8,
+        gate_channels=2,
+        retouch_width=4,
         exclusive=(("Black", "Blond"),),
         alternatives=(("Black", "Blond"),),
         companions=((NAMES[0], f"{NAMES[1]}=0", "Black=1"),),

@@ -21,6 +21,7 @@ _WHOLE = (
     "gate_channels",
     "width",
     "fine_channels",
+    "retouch_width",
 )
 
 
@@ -40,6 +41,8 @@ class ModelConfig:
     gate_channels: int = 0
     width: int = 48
     fine_channels: int = 0
+    retouch_width: int = 0
+    """Channels of the retoucher; 0 for none"""
     prior: tuple[float, ...] = ()
     """π, the attributes' frequencies in the training data; ½ each where empty"""
     exclusive: tuple[tuple[str, ...], ...] = ()
@@ -69,11 +72,14 @@ class ModelConfig:
             self.mask_channels,
             self.gate_channels,
             self.fine_channels,
+            self.retouch_width,
         )
         if min(self.z_dim, self.width) < 1 or min(channels) < 0:
             raise InputError("z_dim and width must be positive, channels not negative")
         if self.width % 2:
             raise InputError(f"width must be even, not {self.width}")
+        if self.retouch_width and not self.gate_channels:
+            raise InputError("a retoucher takes a gate: gate_channels must not be 0")
         if self.prior and len(self.prior) != len(self.attributes):
             raise InputError(
                 f"{len(self.prior)} prior frequencies for {len(self.attributes)} attributes"
@@ -99,8 +105,9 @@ class ModelConfig:
         earlier versions read them.
         """
         values = asdict(self)
-        if not self.faint:
-            del values["faint"]
+        for name in ("faint", "retouch_width"):
+            if not values[name]:
+                del values[name]
         return json.dumps({"model_type": "cdvae_gan", **values}, indent=2) + "\n"
 
     @classmethod

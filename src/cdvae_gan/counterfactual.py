@@ -3,12 +3,14 @@
     abduction    z = μ(x), u = μ_u(x);  a = 1[α(x) > t] or the given label;  ε = x − G(z, u, a)
                  t = ½; 1 − c where do says 0, c where do says 1
     action       a′ = do(a; S = s), s in {0, 1}, a strength in between, or "flip"
-    prediction   x′ = clip((1 − κ) G(z, u, a″) + κ (x + g (G(z, u, a″) − G(z, u, a) − m ε)))
+    prediction   x′ = clip((1 − κ) G(z, u, a″) + κ (x + e + R(x, x + e, g, g m, a″ − a)))
+                 e  = g (G(z, u, a″) − G(z, u, a) − m ε)
                  a″ = a + ρ (a′ − a), ρ_k for putting k on and another for taking it off;
                       what rules bring along goes as far as what brought it
                  m  = 1 − exp(−Σ_c |M_c(a″) − M_c(a)|), 0 for a model without a mask
                  g  = 1 − exp(−(Σ_c |N_c(a″) − N_c(a)|)²), 1 for a model without a gate;
-                      0 where g (G(z, u, a″) − …) is faint, less than about φ
+                      0 where e is faint, less than about φ
+                 R  = the retoucher's touch, 0 for a model without one and outside of g
 
 c is ``certainty``: what an intervention asks for is taken to be there already only where the model
 is sure of it. Else a moustache that is read with α = .4 could not be taken off.
@@ -17,14 +19,16 @@ is sure of it. Else a moustache that is read with α = .4 could not be taken off
 (`cdvae_gan.training.reach`); a model is drawn at 0 and 1 in training, and is shy of some values and
 overdoes others.
 
-κ is ``detail``; without mask and gate this is G(z, u, a″) + κ ε. The gate says where the photo may
-change at all, the mask where its own detail must go; φ is ``faint``, what is not worth a change.
-Where nothing changes, G, M and N cancel, and with κ = 1 the answer is x itself.
+κ is ``detail``; without mask, gate and R this is G(z, u, a″) + κ ε. The gate says where the photo
+may change at all, the mask where its own detail must go; φ is ``faint``, what is not worth a
+change. Where nothing changes, G, M and N cancel, R touches nothing, and with κ = 1 the answer is x
+itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -47,6 +51,7 @@ from cdvae_gan.action import (
 )
 from cdvae_gan.images import ImageLike, check_batch, floats, squares
 from cdvae_gan.networks.decoder import Drawing
+from cdvae_gan.networks.retoucher import Retoucher
 from cdvae_gan.results import Result
 
 if TYPE_CHECKING:
@@ -57,9 +62,11 @@ __all__ = [
     "Abduction",
     "Action",
     "Counterfactuals",
+    "Destination",
     "Do",
     "ImageLike",
     "Labels",
+    "Retouch",
     "Transport",
     "abduct",
     "abduct_for",
@@ -75,6 +82,9 @@ __all__ = [
     "rules_of",
     "transport",
 ]
+
+Retouch = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""What to add to an edit, by photo, edit, gate and mask: a retoucher for some a″ − a"""
 
 Labels = Mapping[str, "float | Sequence[float]"] | Tensor
 
@@ -96,6 +106,17 @@ class Abduction(NamedTuple):
     """``(B, K)``: α(x), or the label where given"""
     drawing: Drawing
     """G(z, u, a) and M(z, u, a)"""
+
+
+class Destination(NamedTuple):
+    """What an intervention leads to, before the photo's detail is carried over."""
+
+    a: Tensor
+    """``(B, K)``: a′"""
+    drawn_with: Tensor
+    """``(B, K)``: a″"""
+    drawing: Drawing
+    """G(z, u, a″) and M(z, u, a″)"""
 
 
 class Transport(NamedTuple):
@@ -124,6 +145,7 @@ def transport(
     counterfactual: Drawing,
     detail: float | Tensor,
     faint: float = 0.0,
+    retouch: Retouch | None = None,
 ) -> Transport:
     """Carry the detail ε = x − G(a) over to G(a′), except where the mask opens; only in the gate.
 
@@ -135,6 +157,7 @@ def transport(
         counterfactual: The drawing with a′.
         detail: κ in [0, 1]; a number, or one for each image, ``(B, 1, 1, 1)``.
         faint: φ, an L1 in [0, 1]; 0 to keep all changes.
+        retouch: R for this a″ − a; None for none.
 
     Returns:
         What is drawn, before clipping.
@@ -149,6 +172,9 @@ def transport(
     if faint > 0:
         seen = _seen(change, faint)
         gate, change = gate * seen, change * seen
+    if retouch is not None:
+        change = change + retouch(x, (x + change).clamp(-1, 1), gate, gate * mask)
+        change = change * _seen(change, faint) if faint > 0 else change
     kept = x + change
     # At κ = 1 this is the second argument to the bit.
     image = torch.lerp(counterfactual.location, kept, detail)
@@ -333,22 +359,23 @@ def predict(
         x′ ``(B, 3, H, W)`` in [−1, 1] and the mask ``(B, 1, H, W)`` in [0, 1].
     """
     drawn_with = reached(abduction.a, a, code >= 0, model.reach)
-    drawing = model.decoder(abduction.z, drawn_with, abduction.u)
-    return move(x, abduction, a, drawing, detail, model.config.faint)
+    there = Destination(a, drawn_with, model.decoder(abduction.z, drawn_with, abduction.u))
+    return move(x, abduction, there, detail, model.config.faint, model.retoucher)
 
 
 def move(
     x: Tensor,
     abduction: Abduction,
-    a: Tensor,
-    drawing: Drawing,
+    there: Destination,
     detail: float | Tensor,
     faint: float,
+    retoucher: Retoucher | None,
 ) -> tuple[Tensor, Tensor]:
-    """What `predict` does once it has the drawing of a′."""
-    drawn = transport(x, abduction.drawing, drawing, detail, faint)
+    """What `predict` does once it has the drawing of a″."""
+    retouch = retoucher and partial(retoucher, step=there.drawn_with - abduction.a)
+    drawn = transport(x, abduction.drawing, there.drawing, detail, faint, retouch)
     # Arithmetic may round differently at different places of a batch; x itself does not.
-    same = (a == abduction.a).all(dim=1)[:, None, None, None] & (detail == 1)
+    same = (there.a == abduction.a).all(dim=1)[:, None, None, None] & (detail == 1)
     images = torch.where(same, x, drawn.image.clamp(-1, 1))
     return images, torch.where(same, 0, drawn.mask * drawn.gate)
 

@@ -35,6 +35,7 @@ from cdvae_gan.files import write_whole
 from cdvae_gan.networks.decoder import Decoder
 from cdvae_gan.networks.encoder import Encoder
 from cdvae_gan.networks.memory import channels_last
+from cdvae_gan.networks.retoucher import Retoucher
 
 __all__ = ["CDVAEGAN", "ModelConfig", "Posterior", "Samples", "load", "shipped_models"]
 
@@ -63,7 +64,7 @@ class Samples(NamedTuple):
 
 
 class CDVAEGAN(nn.Module):
-    """The model: an encoder, a decoder and the scale of its likelihood.
+    """The model: an encoder, a decoder, the scale of its likelihood, and maybe a retoucher.
 
     Example:
         >>> model = cdvae_gan.load("celeba64")
@@ -87,6 +88,7 @@ class CDVAEGAN(nn.Module):
             config.width,
             config.fine_channels,
         )
+        self.retoucher = Retoucher(k, config.retouch_width) if config.retouch_width else None
         log_scale = torch.tensor(math.log(0.1 if config.scale is None else config.scale))
         self.log_scale = nn.Parameter(log_scale, requires_grad=config.scale is None)
         self.prior: Tensor

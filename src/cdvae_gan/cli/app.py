@@ -30,6 +30,7 @@ from cdvae_gan.cli import (
     info,
     judge,
     reproduce,
+    retouch,
     sample,
     serve,
     train,
@@ -67,6 +68,7 @@ app.command(epilog=traverse.EXAMPLES)(traverse.traverse)
 app.command(epilog=audit.EXAMPLES)(audit.audit)
 app.command(epilog=augment.EXAMPLES)(augment.augment)
 app.command(epilog=calibrate.EXAMPLES)(calibrate.calibrate)
+app.command(epilog=retouch.EXAMPLES)(retouch.retouch)
 app.command(epilog=info.EXAMPLES)(info.info)
 app.command(epilog=card.EXAMPLES)(card.card)
 app.command(epilog=export.EXAMPLES)(export.export)

@@ -30,7 +30,14 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cdvae_gan.action import LEAVE, Rules, present
-from cdvae_gan.counterfactual import Abduction, act_by_code, move, reached, rules_of
+from cdvae_gan.counterfactual import (
+    Abduction,
+    Destination,
+    act_by_code,
+    move,
+    reached,
+    rules_of,
+)
 from cdvae_gan.errors import InputError
 from cdvae_gan.export.fidelity import Difference, differences, trials
 from cdvae_gan.export.graph import traced
@@ -102,6 +109,7 @@ class _Decoder(nn.Module):
     def __init__(self, model: CDVAEGAN) -> None:
         super().__init__()
         self.decoder = model.decoder
+        self.retoucher = model.retoucher
         for name, table in rules_of(model.config)._asdict().items():
             self.register_buffer(name, table)
         self.register_buffer("reach", model.reach)
@@ -122,9 +130,16 @@ class _Decoder(nn.Module):
         factual = Drawing(*drawing.split(self.decoder.channels_out, dim=1))
         known = Rules(self.yields, self.replaces, self.takes, self.brings)
         asked = act_by_code(a, before, do, known, strength[:, None])
-        drawn = self.decoder(z, reached(a, asked, do >= 0, self.reach), u)
-        found = Abduction(z, u, a, a, factual)
-        moved, mask = move(image, found, asked, drawn, detail[:, None, None, None], self.faint)
+        drawn_with = reached(a, asked, do >= 0, self.reach)
+        drawn = self.decoder(z, drawn_with, u)
+        moved, mask = move(
+            image,
+            Abduction(z, u, a, a, factual),
+            Destination(asked, drawn_with, drawn),
+            detail[:, None, None, None],
+            self.faint,
+            self.retoucher,
+        )
         return moved, mask, asked, torch.cat(drawn, dim=1)
 
 

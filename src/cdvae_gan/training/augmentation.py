@@ -21,7 +21,8 @@ _SCALE = 0.08
 _BRIGHTNESS = 0.2
 _CONTRAST = (0.75, 1.25)
 _SATURATION = (0.5, 1.5)
-_RECOLOURED = 0.5
+RECOLOURED = 0.5
+"""Share of images, where nothing else is said"""
 
 
 def mirrored(x: Tensor) -> Tensor:
@@ -42,8 +43,10 @@ class Augmentation:
     """``(B, 1, 1, 1)`` each"""
 
     @classmethod
-    def draw(cls, n: int, device: torch.device | str = "cpu") -> Augmentation:
-        """Draw for n images."""
+    def draw(
+        cls, n: int, device: torch.device | str = "cpu", recoloured: float = RECOLOURED
+    ) -> Augmentation:
+        """Draw for n images, so large a share of which is recoloured."""
 
         def uniform(low: float, high: float, *shape: int) -> Tensor:
             return torch.rand(n, *shape, device=device) * (high - low) + low
@@ -52,12 +55,12 @@ class Augmentation:
         affine[:, 0, 0] = uniform(1 - _SCALE, 1 + _SCALE)
         affine[:, 1, 1] = uniform(1 - _SCALE, 1 + _SCALE)
         affine[:, :, 2] = uniform(-_SHIFT, _SHIFT, 2)
-        recoloured = uniform(0, 1, 1, 1, 1) < _RECOLOURED
+        chosen = uniform(0, 1, 1, 1, 1) < recoloured
         return cls(
             affine,
-            torch.where(recoloured, uniform(-_BRIGHTNESS, _BRIGHTNESS, 1, 1, 1), 0.0),
-            torch.where(recoloured, uniform(*_CONTRAST, 1, 1, 1), 1.0),
-            torch.where(recoloured, uniform(*_SATURATION, 1, 1, 1), 1.0),
+            torch.where(chosen, uniform(-_BRIGHTNESS, _BRIGHTNESS, 1, 1, 1), 0.0),
+            torch.where(chosen, uniform(*_CONTRAST, 1, 1, 1), 1.0),
+            torch.where(chosen, uniform(*_SATURATION, 1, 1, 1), 1.0),
         )
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.training.augmentation import Augmentation, mirrored
 from cdvae_gan.training.average import follow
 from cdvae_gan.training.config import TrainConfig
+from cdvae_gan.training.critics import branch_loss, loss_on_pixels
 from cdvae_gan.training.interventions import InterventionSampler
 from cdvae_gan.training.order import seed_step
 from cdvae_gan.training.replay import Recalled, Replay
@@ -46,8 +47,6 @@ __all__ = ["TrainingModule"]
 _TEMPERATURE = 0.5
 _R1_EVERY = 16
 _EMA_WARM_UP = 50
-_PIXEL_ATTRIBUTES = 4.0
-"""Weight of the attributes in the loss of the discriminator on pixels: it learns by them"""
 
 
 class _Drawn(NamedTuple):
@@ -297,7 +296,9 @@ class TrainingModule(lightning.LightningModule):
         )
         if c.weights.branch:
             on_drawn = _branch(on_fake, drawn)
-            loss = loss + self._branch_loss(on_real.realness, labels, on_drawn, c.gan_loss)
+            loss = loss + branch_loss(
+                on_real.realness, labels, on_drawn, self._interventions(), c.gan_loss
+            )
         if penalised:
             penalty = objective.r1_penalty(_unconditional(on_real), real)
             loss = loss + c.r1 * _R1_EVERY * penalty
@@ -309,20 +310,6 @@ class TrainingModule(lightning.LightningModule):
             "d/attributes": cross_entropy.detach(),
         }
 
-    def _branch_loss(
-        self, on_real: list[Tensor], labels: Tensor, on_drawn: list[Tensor], kind: objective.GanLoss
-    ) -> Tensor:
-        """A discriminator's loss in branches: each photo is judged in one of its own labels'."""
-        known = labels >= 0
-        k = self._interventions().attribute(labels.clamp(min=0).float(), known)
-        rows = torch.arange(len(k), device=k.device)
-        return objective.discriminator_loss(
-            objective.branch_logits(on_real, k, labels[rows, k].clamp(min=0)),
-            on_drawn,
-            kind,
-            real_weight=known[rows, k].float(),
-        )
-
     def _train_on_pixels(
         self, pixel: ResidualDiscriminator, drawn: _Drawn, labels: Tensor
     ) -> dict[str, Tensor]:
@@ -331,21 +318,11 @@ class TrainingModule(lightning.LightningModule):
         self.replay.add(
             Recalled(drawn.x[:n], labels[:n], drawn.fakes[:n].detach(), *_asked_of(drawn, n))
         )
-        loss = cross_entropy = labels.new_zeros((), dtype=torch.float32)
         for _ in range(self.config.pixel_steps):
-            seen = self.replay.draw(n)
-            images = torch.cat([seen.photos, seen.edits])
             with self._autocast():
-                verdict = pixel(Augmentation.draw(len(images), images.device)(images))
-            (logits,) = verdict.realness
-            real, fake = [logits[:n]], [logits[n:]]
-            on_edits = objective.branch_logits(fake, seen.attribute, seen.value)
-            loss = objective.discriminator_loss(
-                [real[0][:, 0]], [fake[0][:, 0]], "logistic"
-            ) + self._branch_loss(real, seen.labels, on_edits, "logistic")
-            cross_entropy = objective.known_cross_entropy(verdict.attributes[:n], seen.labels)
-            self._step(3, loss + _PIXEL_ATTRIBUTES * cross_entropy)
-        return {"pixel/loss": loss.detach(), "pixel/attributes": cross_entropy.detach()}
+                found = loss_on_pixels(pixel, self.replay.draw(n), self._interventions())
+            self._step(3, found.loss)
+        return {"pixel/loss": found.loss.detach(), "pixel/attributes": found.attributes.detach()}
 
     def _train_adversary(self, z: Tensor, labels: Tensor) -> dict[str, Tensor]:
         loss = objective.known_cross_entropy(self.adversary(z), labels)

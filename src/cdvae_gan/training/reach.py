@@ -33,6 +33,7 @@ from torch import Tensor
 from cdvae_gan.action import LEAVE
 from cdvae_gan.counterfactual import (
     Abduction,
+    Destination,
     abduct,
     act_by_code,
     move,
@@ -165,8 +166,9 @@ class _Direction:
     def _drawn(self, reach: float) -> Tensor:
         found, model = self.found, self.model
         a = found.a + reach * (self.asked - found.a)
-        drawing = model.decoder(found.z, a, found.u)
-        return move(self.photos, found, a, drawing, model.config.detail, model.config.faint)[0]
+        there = Destination(a, a, model.decoder(found.z, a, found.u))
+        detail, faint = model.config.detail, model.config.faint
+        return move(self.photos, found, there, detail, faint, model.retoucher)[0]
 
 
 def _between(values: Tensor) -> Tensor:

@@ -1,0 +1,115 @@
+"""``cdvae-gan retouch``: teach a trained model to go over its own edits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from cdvae_gan.cli.common import (
+    Device,
+    JsonOutput,
+    ModelSource,
+    Overwrite,
+    SkipBad,
+    examples,
+    folder_for,
+    identities,
+    open_model,
+    output,
+    parse_duration,
+    print_json,
+    progress_console,
+    refuse,
+)
+from cdvae_gan.errors import InputError
+
+__all__ = ["EXAMPLES", "retouch"]
+
+EXAMPLES = examples(
+    "cdvae-gan retouch runs/faces photos/ --out runs/retouched --max-time 1h",
+    "cdvae-gan retouch runs/faces photos/ --out runs/retouched --max-time 2h --resume",
+)
+
+_CHECKPOINT = "retouching.ckpt"
+
+
+def retouch(
+    model: ModelSource,
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE", show_default=False, help="The photos that it was trained on."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
+    max_time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Stop after 90m, 1h30m, 3600s …")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Stop after so many steps.", min=1)] = None,
+    width: Annotated[
+        int, typer.Option(min=1, help="Channels of a new retoucher; fewer are faster.")
+    ] = 48,
+    share: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="How much is added of what it has learned to add; --resume may take another.",
+        ),
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with what was begun in --out.")
+    ] = False,
+    skip_bad: SkipBad = False,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: JsonOutput = False,
+) -> None:
+    """Teach a trained model a retoucher: a network that sees the photo and mends the edit.
+
+    What the model reads, its latents and its samples stay as they are. Ctrl-C keeps what was
+    learned.
+    """
+    from cdvae_gan.data import open_dataset
+    from cdvae_gan.training.precision import choose_precision
+    from cdvae_gan.training.retouch import RetouchConfig, learn_retoucher
+
+    seconds = None if max_time is None else parse_duration(max_time)
+    if steps is None and seconds is None:
+        raise InputError("say when to stop: --steps or --max-time")
+    files = ("config.json", "model.safetensors")
+    given = (folder / name for folder in (Path(model), Path(model) / "model") for name in files)
+    checkpoint = out / _CHECKPOINT
+    if resume and not checkpoint.is_file():
+        raise InputError(f"nothing was begun in {str(out)!r}: start it without --resume")
+    written = [out / name for name in (*files, _CHECKPOINT)]
+    refuse(written, identities(given), overwrite=overwrite or resume)
+    found = open_model(model, device)
+    shown = not progress_console().quiet
+    data = open_dataset(source, size=found.image_size, skip_bad=skip_bad, progress=shown)
+    folder_for(out)
+    if not resume:
+        checkpoint.unlink(missing_ok=True)
+    console = Console(stderr=as_json, highlight=False)
+    new = learn_retoucher(
+        found,
+        data.split("train"),
+        RetouchConfig(width=width, seed=seed),
+        steps=steps,
+        seconds=seconds,
+        share=share,
+        bf16=choose_precision("auto", found.prior.device).bf16,
+        checkpoint=checkpoint,
+        report=lambda step, terms: console.print(
+            f"step {step}: " + ", ".join(f"{name} {value:.3f}" for name, value in terms.items())
+        ),
+    )
+    folder = new.save(out, half=True)
+    if as_json:
+        print_json({"model": str(folder)})
+        return
+    output().print(f"model: {folder}", soft_wrap=True)
