@@ -3,7 +3,8 @@
     python benchmarks/speed.py [--size 64] [--attributes 14] [--width 48] [--rounds 5] [--compile]
 
 Times whole training steps (default preset, batch 64, random images) and ``counterfactual`` at batch
-1 and 64, each in float32 and bfloat16, in turn, and prints the best and the median of the rounds.
+1 and 64, without and with a retoucher, each in float32 and bfloat16, in turn, and prints the best
+and the median of the rounds.
 The share of peak is the floating-point work of the convolutions and matrix products (counted by
 torch's own FlopCounterMode) over time, against a matrix product measured in the same run.
 Run it on an otherwise idle machine.
@@ -63,8 +64,10 @@ def operations(work: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def _model_config(names: tuple[str, ...], size: int, width: int) -> ModelConfig:
-    """The default preset's model."""
+def _model_config(
+    names: tuple[str, ...], size: int, width: int, retouch_width: int = 0
+) -> ModelConfig:
+    """The default preset's model, and maybe a retoucher."""
     config = TrainConfig()
     return ModelConfig(
         names,
@@ -75,6 +78,7 @@ def _model_config(names: tuple[str, ...], size: int, width: int) -> ModelConfig:
         gate_channels=config.gate_channels,
         fine_channels=config.fine_channels,
         width=width,
+        retouch_width=retouch_width,
         scale=config.scale,
     )
 
@@ -132,11 +136,12 @@ def main() -> None:
         arithmetic = "bf16" if bf16 else "float32"
         step = training_step(o.size, o.attributes, o.width, bf16)
         names = tuple(f"attribute_{k}" for k in range(o.attributes))
-        model = channels_last(CDVAEGAN(_model_config(names, o.size, o.width)).eval())
+        models = [
+            channels_last(CDVAEGAN(_model_config(names, o.size, o.width, retouch)).eval())
+            for retouch in (0, o.width)
+        ]
 
-        def counterfactual(
-            n: int, model: CDVAEGAN = model, bf16: bool = bf16
-        ) -> Callable[[], object]:
+        def counterfactual(n: int, model: CDVAEGAN, bf16: bool = bf16) -> Callable[[], object]:
             x = torch.rand(n, 3, o.size, o.size) * 2 - 1
 
             def call() -> object:
@@ -147,8 +152,11 @@ def main() -> None:
 
         measured = [
             ("training step, batch 64", step, 64),
-            ("counterfactual, batch 1", counterfactual(1), 1),
-            ("counterfactual, batch 64", counterfactual(64), 64),
+            *(
+                (f"counterfactual{kind}, batch {n}", counterfactual(n, model), n)
+                for n in (1, 64)
+                for kind, model in zip(("", " with retoucher"), models, strict=True)
+            ),
         ]
         if o.compile:
             compiled = training_step(o.size, o.attributes, o.width, bf16, compiled=True)
