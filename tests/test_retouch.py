@@ -224,3 +224,10 @@ def test_the_command_writes_a_model_and_goes_on_with_it(
     assert cli(*ask, "--steps", "2", "--resume").code == 0
     state = torch.load(here / "new/retouching.ckpt", weights_only=True)
     assert state["steps_done"] == 2
+
+
+def test_a_model_whose_attributes_the_photos_lack_leaves_no_folder(cli: Cli, here: Path) -> None:
+    CDVAEGAN(replace(CONFIG, attributes=("Wings",))).save(here / "strange")
+    ask = ("retouch", "strange", "avatars:n=20,validation=0.2", "--out", "none", "--steps", "1")
+    assert "no labels of Wings" in cli.refused(*ask)
+    assert not (here / "none").exists()

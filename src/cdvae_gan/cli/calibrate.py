@@ -13,17 +13,17 @@ from cdvae_gan.cli.common import (
     Device,
     JsonOutput,
     ModelSource,
+    NewModel,
     Overwrite,
     SkipBad,
+    TrainedOn,
     examples,
-    identities,
     open_model,
     output,
     print_json,
     progress_console,
-    refuse,
+    refuse_model,
 )
-from cdvae_gan.errors import InputError
 
 __all__ = ["EXAMPLES", "calibrate"]
 
@@ -36,13 +36,8 @@ EXAMPLES = examples(
 
 def calibrate(
     model: ModelSource,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE", show_default=False, help="The photos that it was trained on."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
+    source: TrainedOn,
+    out: NewModel,
     price: Annotated[
         float,
         typer.Option(
@@ -88,18 +83,12 @@ def calibrate(
     from cdvae_gan.training.prior import match_prior
     from cdvae_gan.training.reach import calibrated
 
-    files = ("config.json", "model.safetensors")
-    given = (folder / name for folder in (Path(model), Path(model) / "model") for name in files)
-    refuse([out / name for name in files], identities(given), overwrite=overwrite)
+    refuse_model(out, model, overwrite=overwrite)
     known = None if people is None else learned_identity(people)
     found = open_model(model, device)
     shown = not progress_console().quiet
     data = open_dataset(source, size=found.image_size, skip_bad=skip_bad, progress=shown)
-    lacking = [name for name in found.attributes if name not in data.attributes]
-    if lacking:
-        raise InputError(f"{data.name} has no labels of {', '.join(lacking)}, which the model has")
-    data = data.select(found.attributes)
-    train = data.split("train")
+    train = data.for_model(found.attributes).split("train")
     with Progress(console=progress_console(), transient=True) as progress:
         task = progress.add_task("calibrating", total=len(found.attributes))
         new = calibrated(

@@ -27,8 +27,10 @@ __all__ = [
     "Device",
     "JsonOutput",
     "ModelSource",
+    "NewModel",
     "Overwrite",
     "SkipBad",
+    "TrainedOn",
     "Written",
     "claim",
     "counted",
@@ -46,6 +48,7 @@ __all__ = [
     "print_json",
     "progress_console",
     "reading",
+    "refuse_model",
     "write_picture",
 ]
 
@@ -57,6 +60,11 @@ ModelSource = Annotated[
         help="A training run's folder, a model's folder, a hub id owner/name, or a shipped model.",
     ),
 ]
+TrainedOn = Annotated[
+    str,
+    typer.Argument(metavar="SOURCE", show_default=False, help="The photos that it was trained on."),
+]
+NewModel = Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)]
 JsonOutput = Annotated[
     bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")
 ]
@@ -206,6 +214,20 @@ def refuse(paths: Iterable[Path], inputs: Written, *, overwrite: bool) -> None:
             raise InputError(f"{path} is a folder: give the name of a file")
         if not overwrite:
             raise InputError(f"{path} exists: --overwrite replaces it, or choose another")
+
+
+def refuse_model(out: Path, model: str, *others: str, overwrite: bool) -> None:
+    """Raise InputError where a model in ``out`` would replace the one that it is made of, or any.
+
+    Args:
+        out: The folder of the new model.
+        model: Where the one that it is made of comes from.
+        others: Names of files that are written beside it.
+        overwrite: Whether what is there may be replaced.
+    """
+    files = ("config.json", "model.safetensors")
+    given = (folder / name for folder in (Path(model), Path(model) / "model") for name in files)
+    refuse([out / name for name in (*files, *others)], identities(given), overwrite=overwrite)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

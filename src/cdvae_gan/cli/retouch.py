@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,17 +11,18 @@ from cdvae_gan.cli.common import (
     Device,
     JsonOutput,
     ModelSource,
+    NewModel,
     Overwrite,
     SkipBad,
+    TrainedOn,
     examples,
     folder_for,
-    identities,
     open_model,
     output,
     parse_duration,
     print_json,
     progress_console,
-    refuse,
+    refuse_model,
 )
 from cdvae_gan.errors import InputError
 
@@ -38,13 +38,8 @@ _CHECKPOINT = "retouching.ckpt"
 
 def retouch(
     model: ModelSource,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE", show_default=False, help="The photos that it was trained on."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(help="The folder of the new model.", show_default=False)],
+    source: TrainedOn,
+    out: NewModel,
     max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop after 90m, 1h30m, 3600s …")
     ] = None,
@@ -81,23 +76,21 @@ def retouch(
     seconds = None if max_time is None else parse_duration(max_time)
     if steps is None and seconds is None:
         raise InputError("say when to stop: --steps or --max-time")
-    files = ("config.json", "model.safetensors")
-    given = (folder / name for folder in (Path(model), Path(model) / "model") for name in files)
     checkpoint = out / _CHECKPOINT
     if resume and not checkpoint.is_file():
         raise InputError(f"nothing was begun in {str(out)!r}: start it without --resume")
-    written = [out / name for name in (*files, _CHECKPOINT)]
-    refuse(written, identities(given), overwrite=overwrite or resume)
+    refuse_model(out, model, _CHECKPOINT, overwrite=overwrite or resume)
     found = open_model(model, device)
     shown = not progress_console().quiet
     data = open_dataset(source, size=found.image_size, skip_bad=skip_bad, progress=shown)
+    train = data.for_model(found.attributes).split("train")
     folder_for(out)
     if not resume:
         checkpoint.unlink(missing_ok=True)
     console = Console(stderr=as_json, highlight=False)
     new = learn_retoucher(
         found,
-        data.split("train"),
+        train,
         RetouchConfig(width=width, seed=seed),
         steps=steps,
         seconds=seconds,

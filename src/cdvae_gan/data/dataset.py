@@ -239,6 +239,19 @@ class AttributeDataset:
             identities=None if self.identities is None else self.identities[index],
         )
 
+    def for_model(self, attributes: Sequence[str]) -> AttributeDataset:
+        """The same images with the attributes of a model, in its order.
+
+        Raises:
+            InputError: Some of them have no labels here.
+        """
+        lacking = [name for name in attributes if name not in self.attributes]
+        if lacking:
+            raise InputError(
+                f"{self.name} has no labels of {', '.join(lacking)}, which the model has"
+            )
+        return self.select(attributes)
+
     def select(self, attributes: Sequence[str]) -> AttributeDataset:
         """The same images with these attributes, in this order.
 

@@ -46,15 +46,9 @@ def branch_loss(
         interventions: Which of its labels a photo is judged in.
         kind: Of the loss.
     """
-    known = labels >= 0
-    k = interventions.attribute(labels.clamp(min=0).float(), known)
-    rows = torch.arange(len(k), device=k.device)
-    return objective.discriminator_loss(
-        objective.branch_logits(on_real, k, labels[rows, k].clamp(min=0)),
-        on_drawn,
-        kind,
-        real_weight=known[rows, k].float(),
-    )
+    k, value, known = _drawn_label(labels, interventions)
+    on_own = objective.branch_logits(on_real, k, value)
+    return objective.discriminator_loss(on_own, on_drawn, kind, real_weight=known)
 
 
 def loss_on_pixels(
@@ -93,8 +87,16 @@ def _of_lacking(
     on_real: list[Tensor], labels: Tensor, interventions: InterventionSampler
 ) -> Tensor:
     """The loss of photos in the branch of a value that they are known to lack."""
+    k, value, known = _drawn_label(labels, interventions)
+    (judged,) = objective.branch_logits(on_real, k, 1 - value)
+    return (F.softplus(judged).flatten(1).mean(dim=1) * known).mean()
+
+
+def _drawn_label(
+    labels: Tensor, interventions: InterventionSampler
+) -> tuple[Tensor, Tensor, Tensor]:
+    """For each photo one of its attributes, its value, and 1 where that is known, ``(B,)`` each."""
     known = labels >= 0
     k = interventions.attribute(labels.clamp(min=0).float(), known)
     rows = torch.arange(len(k), device=k.device)
-    (judged,) = objective.branch_logits(on_real, k, 1 - labels[rows, k].clamp(min=0))
-    return (F.softplus(judged).flatten(1).mean(dim=1) * known[rows, k]).mean()
+    return k, labels[rows, k].clamp(min=0), known[rows, k].float()

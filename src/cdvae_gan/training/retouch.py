@@ -147,7 +147,7 @@ class Retouching:
         self, model: CDVAEGAN, data: AttributeDataset, config: RetouchConfig, bf16: bool
     ) -> None:
         self.config, self.bf16 = config, bf16
-        self.data = _of_model(data, model)
+        self.data = data.for_model(model.attributes)
         self.model = _with_retoucher(model, config.width, config.seed)
         self.device = self.model.prior.device
         labels = torch.from_numpy(self.data.labels).long()
@@ -408,13 +408,6 @@ def learn_retoucher(
         pass
     _write(training, checkpoint)
     return training.finished(share)
-
-
-def _of_model(data: AttributeDataset, model: CDVAEGAN) -> AttributeDataset:
-    lacking = [name for name in model.attributes if name not in data.attributes]
-    if lacking:
-        raise InputError(f"{data.name} has no labels of {', '.join(lacking)}, which the model has")
-    return data.select(model.attributes)
 
 
 def _read(checkpoint: Path) -> dict[str, Any]:
