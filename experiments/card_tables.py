@@ -21,7 +21,6 @@ from typing import Any
 import cdvae_gan
 from cdvae_gan.evaluation.card import metrics_of
 from cdvae_gan.evaluation.findings import Findings
-from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.evaluation.report import show
 from frontier import OTHER_PEOPLE
 
@@ -45,7 +44,7 @@ _SECTIONS = (
 def file_digest(weights: Path) -> str:
     """A hash of the file of a model's weights, 16 hexadecimal digits.
 
-    Not `model_digest`, which changes when the configuration gets a new field.
+    Not `CDVAEGAN.digest`, which changes when the configuration gets a new field.
     """
     return hashlib.sha256((weights / "model.safetensors").read_bytes()).hexdigest()[:16]
 
@@ -216,7 +215,7 @@ def main() -> None:
     parser.add_argument("faces", type=Path, help="report of identity")
     parser.add_argument("weights", type=Path)
     o = parser.parse_args()
-    digest = model_digest(cdvae_gan.load(o.weights))
+    digest = cdvae_gan.load(o.weights).digest()
     judged, faces = (json.loads((r / "results.json").read_text()) for r in (o.judged, o.faces))
     for folder, results in ((o.judged, judged), (o.faces, faces)):
         if results["about"]["model"]["digest"] != digest:

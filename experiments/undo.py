@@ -88,10 +88,10 @@ class Undoing:
         of_x, of_edit = e.z_mean.chunk(2)
         z = e.z_mean + _SPREAD * torch.randn_like(e.z_mean)
         z_x, z_edit = z.chunk(2)
-        drawn = self.pupil.decoder(torch.cat([z_x, z_edit, z_edit]), torch.cat([a, other, a]))
-        photo, factual, undone = (
-            Drawing(*parts) for parts in zip(*(d.chunk(3) for d in drawn), strict=True)
+        drawn: Drawing = self.pupil.decoder(
+            torch.cat([z_x, z_edit, z_edit]), torch.cat([a, other, a])
         )
+        photo, factual, undone = drawn.split([len(x)] * 3)
         back = transport(edit, factual, undone, detail=1.0).image
         t = self.terms
         return (

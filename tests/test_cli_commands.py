@@ -446,6 +446,7 @@ def test_info_tells_what_a_model_is(cli: Cli, model: Path) -> None:
     assert told["attributes"] == list(ATTRIBUTES)
     assert told["image_size"] == 32
     assert told["exclusive"] == [["Black_Hair", "Blond_Hair"]]
+    assert set(told["parameters"]) == {"encoder", "decoder", "total"}, "what there is, by name"
     assert told["parameters"]["total"] == sum(p.numel() for p in network.parameters())
     assert ModelConfig.from_json(json.dumps(told["config"])) == network.config
 

@@ -22,6 +22,7 @@ _WHOLE = (
     "width",
     "fine_channels",
     "retouch_width",
+    "refine_width",
 )
 
 
@@ -43,6 +44,8 @@ class ModelConfig:
     fine_channels: int = 0
     retouch_width: int = 0
     """Channels of the retoucher; 0 for none"""
+    refine_width: int = 0
+    """Channels of the refiner, a retoucher at twice the resolution; 0 for none"""
     prior: tuple[float, ...] = ()
     """π, the attributes' frequencies in the training data; ½ each where empty"""
     exclusive: tuple[tuple[str, ...], ...] = ()
@@ -73,6 +76,7 @@ class ModelConfig:
             self.gate_channels,
             self.fine_channels,
             self.retouch_width,
+            self.refine_width,
         )
         if min(self.z_dim, self.width) < 1 or min(channels) < 0:
             raise InputError("z_dim and width must be positive, channels not negative")
@@ -105,7 +109,7 @@ class ModelConfig:
         earlier versions read them.
         """
         values = asdict(self)
-        for name in ("faint", "retouch_width"):
+        for name in ("faint", "retouch_width", "refine_width"):
             if not values[name]:
                 del values[name]
         return json.dumps({"model_type": "cdvae_gan", **values}, indent=2) + "\n"

@@ -12,6 +12,7 @@ each; u is an optional spatial latent for what z is too small to hold. ``u_chann
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -64,7 +65,9 @@ class Samples(NamedTuple):
 
 
 class CDVAEGAN(nn.Module):
-    """The model: an encoder, a decoder, the scale of its likelihood, and maybe a retoucher.
+    """The model: an encoder, a decoder, the scale of its likelihood.
+
+    It may have a retoucher, which goes over edits, and a refiner, which does so in larger photos.
 
     Example:
         >>> model = cdvae_gan.load("celeba64")
@@ -89,6 +92,7 @@ class CDVAEGAN(nn.Module):
             config.fine_channels,
         )
         self.retoucher = Retoucher(k, config.retouch_width) if config.retouch_width else None
+        self.refiner = Retoucher(k, config.refine_width) if config.refine_width else None
         log_scale = torch.tensor(math.log(0.1 if config.scale is None else config.scale))
         self.log_scale = nn.Parameter(log_scale, requires_grad=config.scale is None)
         self.prior: Tensor
@@ -203,6 +207,14 @@ class CDVAEGAN(nn.Module):
         found.reach = _reach(found.config).to(self.reach)
         found.card = None
         return found
+
+    def digest(self) -> str:
+        """A hash of configuration and weights, 16 hexadecimal digits."""
+        sha = hashlib.sha256(self.config.to_json().encode())
+        for key, value in sorted(self.state_dict().items()):
+            sha.update(key.encode())
+            sha.update(value.detach().cpu().contiguous().numpy().tobytes())
+        return sha.hexdigest()[:16]
 
     def save(self, folder: str | Path, *, half: bool = False) -> Path:
         """Write ``model.safetensors`` and ``config.json`` into a folder, made where missing.

@@ -32,7 +32,6 @@ from cdvae_gan.evaluation.comparison import Comparison, compare, save_comparison
 from cdvae_gan.evaluation.findings import Findings, read_results
 from cdvae_gan.evaluation.judges import Judge, JudgeTraining, load_judge, train_judge
 from cdvae_gan.evaluation.measure import Settings, evaluate
-from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.evaluation.report import save_report
 from cdvae_gan.evaluation.results import Results, results_page
 from cdvae_gan.evaluation.splits import chosen_part
@@ -232,7 +231,7 @@ def steps_of(suite: Suite) -> list[Step]:
     families = () if suite.judges else scale.families
     training: dict[str, Any] = {}
     if suite.model is not None:
-        training = {"model": suite.model, "weights": model_digest(load(suite.model))}
+        training = {"model": suite.model, "weights": load(suite.model).digest()}
     else:
         training = {**data, "limits": asdict(scale.limits), "config": asdict(suite.config)}
     everything = {
@@ -304,7 +303,7 @@ def reproduce(
 def _made(bench: Bench) -> dict[str, Any]:
     """Of which weights the earlier steps' results are."""
     judges = [judge.digest for judge in bench.judges()]
-    return {"made": [model_digest(bench.model()), *judges]}
+    return {"made": [bench.model().digest(), *judges]}
 
 
 def _once(step: Step, bench: Bench, folder: Path, key: str) -> float | None:

@@ -42,7 +42,6 @@ from cdvae_gan.data.rules import RULES_FILE, Declared, write_rules
 from cdvae_gan.errors import InputError, unknown_name
 from cdvae_gan.evaluation.edits import Editor, ModelEditor, ModelLike, editor_on
 from cdvae_gan.evaluation.judges import Judge, load_judge
-from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.files import write_whole
 from cdvae_gan.images import IMAGE_SUFFIXES, to_float, to_uint8
 
@@ -182,7 +181,7 @@ def augment(
         "rules": {name: getattr(data, name) for name in Declared._fields},
         "image_size": data.image_size,
         "model": os.fspath(model) if isinstance(model, (str, os.PathLike)) else "given",
-        "digest": model_digest(editor.model) if isinstance(editor, ModelEditor) else None,
+        "digest": editor.model.digest() if isinstance(editor, ModelEditor) else None,
         "judges": {judge.name: judge.digest for judge in loaded},
         "edit": edit,
         "strength": strength,

@@ -53,8 +53,7 @@ def info(
 
 
 def _describe(model: CDVAEGAN) -> dict[str, Any]:
-    parts = {"encoder": model.encoder, "decoder": model.decoder}
-    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
+    counts = {name: sum(p.numel() for p in n.parameters()) for name, n in model.named_children()}
     return {
         "attributes": list(model.attributes),
         "image_size": model.image_size,
@@ -91,8 +90,9 @@ def _show(described: dict[str, Any]) -> None:
     table.add_row("latents", f"z of {config['z_dim']}{u}")
     table.add_row(
         "parameters",
-        f"{parameters['total']:,} (encoder {parameters['encoder']:,}, "
-        f"decoder {parameters['decoder']:,})",
+        f"{parameters['total']:,} ("
+        + ", ".join(f"{name} {n:,}" for name, n in parameters.items() if name != "total")
+        + ")",
     )
     table.add_row("scale s", f"{described['scale']:g}")
     others = ("width", "mask_channels", "gate_channels", "detail", "faint")

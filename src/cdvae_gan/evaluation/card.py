@@ -11,7 +11,6 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.evaluation.conclusions import conclusions
 from cdvae_gan.evaluation.findings import RESULTS_FILE, Findings, read_results
 from cdvae_gan.evaluation.metrics.deception import ALL, PUT_ON, TAKE_OFF
-from cdvae_gan.evaluation.provenance import model_digest
 from cdvae_gan.evaluation.report import attribute_table, by_group, judge_table, provenance_rows
 from cdvae_gan.model import CDVAEGAN
 from cdvae_gan.report import Section
@@ -46,7 +45,7 @@ def model_card(
     """
     found, command = _read(report)
     measured_digest = found.about["model"].get("digest")
-    if measured_digest != model_digest(model):
+    if measured_digest != model.digest():
         raise InputError(
             f"the report is of another model ({found.name}, {measured_digest or 'no CDVAE-GAN'}): "
             "a card says what was measured of these very weights"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -14,9 +13,8 @@ from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.evaluation.edits import Editor, ModelEditor
 from cdvae_gan.evaluation.folders import FolderEditor
 from cdvae_gan.evaluation.panel import Panel
-from cdvae_gan.model import CDVAEGAN
 
-__all__ = ["about_data", "about_judges", "about_model", "model_digest", "versions"]
+__all__ = ["about_data", "about_judges", "about_model", "versions"]
 
 _PACKAGES = (
     "cdvae-gan",
@@ -34,22 +32,13 @@ def about_model(name: str, editor: Editor) -> dict[str, Any]:
         return {
             "name": name,
             "kind": "CDVAE-GAN",
-            "digest": model_digest(editor.model),
+            "digest": editor.model.digest(),
             "detail": editor.detail,
             "config": asdict(editor.model.config),
         }
     if isinstance(editor, FolderEditor):
         return {"name": name, "kind": "folder of counterfactuals", "digest": editor.digest}
     return {"name": name, "kind": "editor", "digest": ""}
-
-
-def model_digest(model: CDVAEGAN) -> str:
-    """A hash of configuration and weights, 16 hexadecimal digits."""
-    sha = hashlib.sha256(model.config.to_json().encode())
-    for key, value in sorted(model.state_dict().items()):
-        sha.update(key.encode())
-        sha.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return sha.hexdigest()[:16]
 
 
 def about_data(dataset: AttributeDataset) -> dict[str, Any]:

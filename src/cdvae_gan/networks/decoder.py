@@ -7,6 +7,7 @@ spatial latent u enters where the features have its resolution, H/4.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,6 +27,13 @@ class Drawing(NamedTuple):
     """``(B, m, H, W)``: M, of which only differences between two drawings have a meaning"""
     gate_logits: Tensor
     """``(B, n, H, W)``: N, likewise"""
+
+    def split(self, sizes: Sequence[int]) -> list[Drawing]:
+        """One for each of several batches that were drawn together."""
+        return [
+            Drawing(*parts)
+            for parts in zip(*(channels.split(list(sizes)) for channels in self), strict=True)
+        ]
 
 
 class _Block(nn.Module):

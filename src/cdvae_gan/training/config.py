@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields
 from itertools import accumulate
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Literal
 
-from cdvae_gan.errors import InputError, unknown_name
+from cdvae_gan.errors import InputError
 from cdvae_gan.objective import GanLoss, Weights
+from cdvae_gan.training.settings import with_settings
 
 __all__ = ["DiscriminatorKind", "Mixture", "Preset", "TrainConfig"]
 
@@ -174,13 +175,7 @@ class TrainConfig:
         Raises:
             InputError: For a field that does not exist, or a value that it cannot have.
         """
-        config = self
-        for setting in settings:
-            name, given, value = setting.partition("=")
-            if not given:
-                raise InputError(f"a setting is written name=value, not {setting!r}")
-            config = _with(config, name.strip(), value.strip())
-        return config
+        return with_settings(self, settings, held=("preset", "reach"))
 
     def to_json(self) -> str:
         """As text; :meth:`from_json` reads it back."""
@@ -204,41 +199,3 @@ class TrainConfig:
             return cls(**values)
         except (json.JSONDecodeError, KeyError, TypeError):
             raise InputError("the run's training configuration is not readable") from None
-
-
-def _with(owner: Any, name: str, text: str) -> Any:
-    """A dataclass with another value of one field."""
-    first, _, rest = name.partition(".")
-    names = [f.name for f in fields(owner) if f.name not in ("preset", "reach")]
-    if first not in names:
-        raise unknown_name("setting", first, names)
-    now = getattr(owner, first)
-    if is_dataclass(now):
-        if not rest:
-            inside = ", ".join(f"{first}.{f.name}" for f in fields(now))
-            raise InputError(f"{first} has parts: set one of {inside}")
-        return replace(owner, **{first: _with(now, rest, text)})
-    if rest:
-        raise InputError(f"{first} has no part {rest!r}")
-    return replace(owner, **{first: _parsed(text, get_type_hints(type(owner))[first], first)})
-
-
-def _parsed(text: str, kind: Any, name: str) -> Any:
-    """Text as a value of a field's type."""
-    words = [w for w in get_args(kind) if isinstance(w, str)]
-    if words:
-        if text not in words:
-            raise unknown_name(name, text, words)
-        return text
-    if kind is bool:
-        if text not in ("true", "false"):
-            raise InputError(f"{name} is true or false, not {text!r}")
-        return text == "true"
-    if type(None) in get_args(kind) and text == "none":
-        return None
-    number = int if kind is int else float
-    try:
-        return number(text)
-    except ValueError:
-        what = "a whole number" if number is int else "a number"
-        raise InputError(f"{name} is {what}, not {text!r}") from None

@@ -241,11 +241,7 @@ class TrainingModule(lightning.LightningModule):
         drawing: Drawing = self.model.decoder(
             torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts]), u
         )
-        sizes = [len(p[0]) for p in parts]
-        return [
-            Drawing(*parts)
-            for parts in zip(*(channels.split(sizes) for channels in drawing), strict=True)
-        ]
+        return drawing.split([len(p[0]) for p in parts])
 
     def _sample_u(self, e: Encoding) -> Tensor | None:
         if e.u_mean is None or e.u_log_variance is None:
