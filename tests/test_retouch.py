@@ -224,6 +224,14 @@ def test_the_command_writes_a_model_and_goes_on_with_it(
     assert cli(*ask, "--steps", "2", "--resume").code == 0
     state = torch.load(here / "new/retouching.ckpt", weights_only=True)
     assert state["steps_done"] == 2
+    assert "other numbers" in cli.refused(
+        *ask, "--steps", "3", "--resume", "--set", "weights.edit=1"
+    )
+    wrong = (*ask, "--steps", "3", "--resume", "--set", "weights.edits=1")
+    assert "attribute_d" in cli.refused(*wrong)
+    plain.adjusted(faint=0.1).save(here / "other")
+    said = cli.refused("retouch", "other", *ask[2:], "--steps", "3", "--resume")
+    assert "another model" in said
 
 
 def test_a_model_whose_attributes_the_photos_lack_leaves_no_folder(cli: Cli, here: Path) -> None:
@@ -231,3 +239,16 @@ def test_a_model_whose_attributes_the_photos_lack_leaves_no_folder(cli: Cli, her
     ask = ("retouch", "strange", "avatars:n=20,validation=0.2", "--out", "none", "--steps", "1")
     assert "no labels of Wings" in cli.refused(*ask)
     assert not (here / "none").exists()
+
+
+def test_a_run_that_starts_from_a_model_says_that_what_goes_over_its_edits_stays_behind(
+    cli: Cli, plain: CDVAEGAN, retouched: CDVAEGAN, here: Path
+) -> None:
+    plain.save(here / "plain")
+    retouched.save(here / "retouched")
+    ask = ("train", "avatars:n=60,validation=0.2", "--size", "32", "--attributes", "Hat,Smile")
+    small = ("--steps", "1", "--batch-size", "8", "--set", "width=8", "--precision", "32")
+    for name, said in (("plain", False), ("retouched", True)):
+        run = cli(*ask, *small, "--start-from", name, "--out", f"from-{name}")
+        assert ("cdvae-gan retouch" in run.out) == said, run.out
+        assert load(f"from-{name}").retoucher is None

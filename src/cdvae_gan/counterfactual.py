@@ -445,6 +445,14 @@ def explain(
     )
 
 
+def steps(model: CDVAEGAN, found: Counterfactuals) -> Tensor:
+    """a″ − a of counterfactuals, ``(B, K)``: how far each attribute was moved."""
+    device = model.prior.device
+    code = torch.from_numpy(codes(found.do, model.attributes)).to(device)
+    a = present(found.before.to(device), code, model.config.certainty).float()
+    return reached(a, found.asked.to(device), code >= 0, model.reach) - a
+
+
 def as_batch(
     images: ImageLike | Sequence[ImageLike] | Tensor, size: int
 ) -> tuple[Tensor, tuple[str, ...]]:

@@ -1,14 +1,13 @@
 """Counterfactuals of a photograph: any size, any number of faces, and the rest of it untouched.
 
-With the photo X, its part x in the model's frame, and ↑ from the model's pixels to the photo's:
+With the photo X, its part x in the model's frame, and ↑ from the frame's pixels to the photo's:
 
-    X′ = X + ↑[w (x′ − x)] − ↑[w f] (X − ↑x)          f = 1 − κ (1 − m (1 − r))
+    X′ = X + ↑[w c] − ↑[w f] (X − ↑x)
 
-The first term puts the *change* into the photo, which so keeps its own sharpness. The second fades
-the photo's fine detail X − ↑x where the model gave up its own (the mask m) and x′ does not resemble
-x: glasses that were taken off would stay as a ghost, yet hair of another colour keeps its strands.
-r is the slope of x′ on x around each pixel, in [0, 1]. Both w are 1 in the middle of the frame, 0
-at its border, and 0 where x′ − x is small: where it can't be seen, not a bit of the photo changes.
+c is the *change* x′ − x, so that the photo keeps its own sharpness, and f fades the photo's finer
+detail where it would be a ghost of what is gone: both at the model's resolution, or at twice of it
+for a model with a refiner and a face that has the pixels (`cdvae_gan.refinement`). w is 1 in the
+middle of the frame and 0 at its border. Where no change can be seen, not a bit of the photo does.
 """
 
 from __future__ import annotations
@@ -33,6 +32,7 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.faces import FRAME, Face, Similarity, aligned_face, find_faces, straighten, whole
 from cdvae_gan.files import write_whole
 from cdvae_gan.images import picture_of, read_image, to_float, to_uint8
+from cdvae_gan.refinement import Change, coarse, fine
 
 if TYPE_CHECKING:
     from cdvae_gan.model import CDVAEGAN
@@ -60,9 +60,7 @@ _SMALL, _TOO_SMALL = 40, 16
 _TURNED = 0.3
 _DARK = 40  # mean brightness of 255
 _BORDER = 0.08  # of the frame's side, over which the change fades out
-_SEEN = (1.0, 3.0)  # of 255: changes that are dropped, and that are kept whole
-_REPLACING = (6.0, 25.0)  # changes that leave the photo's fine detail alone, and that may end it
-_NOISE = 4.0  # variance of brightness that is no structure
+_REFINED = 0.8  # of twice the model's side: faces of fewer pixels are not gone over at that size
 _LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 _SHOWN_SIDE = 1600  # of the photo in a notebook and in a comparison
 
@@ -218,22 +216,23 @@ def edit(
     if not found:
         raise InputError(_nothing_found(original, name))
     chosen, notes = _usable(found, _chosen(found, faces, name), faces)
-    rgb = original.convert("RGB")
-    crops = [
-        np.asarray(straighten(rgb, found[i].to_frame, network.image_size)).copy() for i in chosen
-    ]
-    x = to_float(torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2))
+    rgb, faces_chosen = original.convert("RGB"), [found[i] for i in chosen]
+    x = _crops(rgb, faces_chosen, network.image_size)
     counterfactuals = replace(
         network.counterfactual(x, do, detail, strength=strength),
         names=tuple(f"face {i + 1}" for i in chosen),
     )
     return EditedPhoto(
         original=original,
-        photo=_pasted(original, found, chosen, counterfactuals) if do else original.copy(),
+        photo=_pasted(
+            original, found, chosen, _changes(network, faces_chosen, rgb, counterfactuals)
+        )
+        if do
+        else original.copy(),
         faces=tuple(found),
         edited=tuple(i + 1 for i in chosen),
         counterfactuals=counterfactuals,
-        notes=(*notes, *_cautions(found, chosen, crops), *lost),
+        notes=(*notes, *_cautions(found, chosen, x), *lost),
     )
 
 
@@ -316,7 +315,7 @@ def _was_found(face: Face) -> bool:
     return math.isfinite(face.score)
 
 
-def _cautions(found: Sequence[Face], chosen: Sequence[int], crops: Sequence[Pixels]) -> list[str]:
+def _cautions(found: Sequence[Face], chosen: Sequence[int], crops: torch.Tensor) -> list[str]:
     """What may spoil an edit."""
     sentences = []
     for i, crop in zip(chosen, crops, strict=True):
@@ -326,7 +325,7 @@ def _cautions(found: Sequence[Face], chosen: Sequence[int], crops: Sequence[Pixe
             sentences.append(f"face {i + 1} is small, {distance}: edits are less sure below 40")
         if abs(face.turned) > _TURNED:
             sentences.append(f"face {i + 1} is turned away: edits are made for frontal faces")
-        if (brightness := crop.mean()) < _DARK:
+        if (brightness := 127.5 * float(crop.mean() + 1)) < _DARK:
             sentences.append(f"face {i + 1} is dark, {brightness:.0f} of 255: edits are less sure")
     return sentences
 
@@ -341,92 +340,74 @@ def _nothing_found(photo: Image.Image, name: str) -> str:
     )
 
 
+def _changes(
+    network: CDVAEGAN, faces: Sequence[Face], rgb: Image.Image, c: Counterfactuals
+) -> list[Change]:
+    """What to put into the photo for each face, gone over where it has pixels enough for that."""
+    found = [coarse(c)] * len(faces)
+    if network.refiner is not None:
+        side = 2 * network.image_size
+        larger = fine(network, _crops(rgb, faces, side), c)
+        enough = _REFINED * side
+        found = [
+            larger if _side(f) >= enough else small for f, small in zip(faces, found, strict=True)
+        ]
+    return [Change(*(part[i] for part in change)) for i, change in enumerate(found)]
+
+
 def _pasted(
-    photo: Image.Image, found: Sequence[Face], chosen: Sequence[int], c: Counterfactuals
+    photo: Image.Image, found: Sequence[Face], chosen: Sequence[int], changes: Sequence[Change]
 ) -> Image.Image:
     """The photo with the change of each chosen face in it; bit for bit where there is none."""
     pixels = np.array(photo)
     grey = photo.mode in ("L", "LA")
     colours = pixels.reshape(*pixels.shape[:2], -1)[..., : 1 if grey else 3]  # a view
     source = colours.copy()
-    for row, i in enumerate(chosen):
-        x, drawn = (_field((t[row] + 1) * 127.5) for t in (c.factual, c.images))
+    for i, change in zip(chosen, changes, strict=True):
         left, top, right, bottom = box = _within(found[i].box, photo)
-        inner = source[top:bottom, left:right]
-        faded = 1 - c.detail * (1 - _field(c.mask[row])[..., 0] * (1 - _resemblance(x, drawn)))
-        change = _change(inner, box, found[i].to_frame, x, drawn, faded)
-        change *= _share(found, i, box)[..., None]
+        added = _added(source[top:bottom, left:right], box, found[i], change)
+        added *= _share(found, i, box)[..., None]
         part = colours[top:bottom, left:right]
-        part[...] = (part + change).round().clip(0, 255).astype(np.uint8)
+        part[...] = (part + added).round().clip(0, 255).astype(np.uint8)
     result = Image.fromarray(pixels)
     result.info = dict(photo.info)
     return result
 
 
-def _change(
-    source: Pixels, box: _Box, to_frame: Similarity, x: Field, drawn: Field, faded: Field
-) -> Field:
+def _added(source: Pixels, box: _Box, face: Face, change: Change) -> Field:
     """What to add to a part of the photo.
 
     Args:
         source: ``(h, w, 3)`` or ``(h, w, 1)``: that part.
         box: Where it lies in the photo.
-        to_frame: From the photo to ``[0, 178]²``.
-        x: ``(S, S, 3)`` in [0, 255].
-        drawn: ``(S, S, 3)`` in [0, 255]: x′.
-        faded: ``(S, S)`` in [0, 1]: f.
+        face: Whose frame the change is in.
+        change: Of this face, without the dimension of the batch.
     """
-    change = drawn - x
-    spread = _spread(np.abs(change).max(axis=2))
-    seen, faded = _rising(spread, _SEEN), faded * _rising(spread, _REPLACING)
+    x, added = (_field(127.5 * t) for t in (change.x + 1, change.added))
     if source.shape[2] == 1:
-        x, change = x @ _LUMA, change @ _LUMA
-    side = round(FRAME / to_frame.scale) if whole(to_frame) else -int(-FRAME // to_frame.scale)
+        x, added = x @ _LUMA, added @ _LUMA
+    side, to_frame = _side(face), face.to_frame
     window = _window(side)
-    fading = _placed(_enlarged(faded, side) * window, box, to_frame)
+    fading = _placed(_enlarged(_field(change.faded)[..., 0], side) * window, box, to_frame)
     fading = fading.clip(0, 1)
     parts = []
     for k in range(source.shape[2]):
-        coarse = _placed(_enlarged(x[..., k], side), box, to_frame)
-        added = _placed(_enlarged(change[..., k] * seen, side) * window, box, to_frame)
-        parts.append(added - fading * (source[..., k] - coarse))
+        smooth = _placed(_enlarged(x[..., k], side), box, to_frame)
+        put = _placed(_enlarged(added[..., k], side) * window, box, to_frame)
+        parts.append(put - fading * (source[..., k] - smooth))
     return np.stack(parts, axis=-1)
 
 
-def _resemblance(x: Field, drawn: Field) -> Field:
-    """Slope of the brightness of x′ on that of x around each pixel; ``(S, S)`` in [0, 1].
-
-    1 where nothing has structure: what is even has no detail to fade.
-    """
-    a, b = (v @ _LUMA[:, 0] for v in (x, drawn))
-    mean_a, mean_b = _around(a), _around(b)
-    covariance = _around(a * b) - mean_a * mean_b
-    variance = _around(a * a) - mean_a**2
-    slope: Field = (covariance + _NOISE) / (variance + _NOISE)
-    return slope.clip(0, 1)
+def _crops(rgb: Image.Image, faces: Sequence[Face], side: int) -> torch.Tensor:
+    """Faces in the model's frame, ``(B, 3, side, side)`` in [−1, 1]."""
+    pixels = np.stack([np.asarray(straighten(rgb, f.to_frame, side)) for f in faces])
+    return to_float(torch.from_numpy(pixels).permute(0, 3, 1, 2))
 
 
-def _around(field: Field) -> Field:
-    """Means over 5×5 pixels."""
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(field, 2, mode="edge"), (5, 5))
-    means: Field = windows.mean(axis=(2, 3), dtype=np.float64).astype(np.float32)
-    return means
-
-
-def _spread(size: Field) -> Field:
-    """The largest of 3×3 pixels, smoothed."""
-    around = np.lib.stride_tricks.sliding_window_view(np.pad(size, 2, mode="edge"), (3, 3))
-    largest = np.lib.stride_tricks.sliding_window_view(around.max(axis=(2, 3)), (3, 3))
-    smooth: Field = largest.mean(axis=(2, 3))
-    return smooth
-
-
-def _rising(size: Field, between: tuple[float, float]) -> Field:
-    """Smoothly from 0 to 1 as the size rises from one value to the other."""
-    low, high = between
-    t = ((size - low) / (high - low)).clip(0, 1)
-    rising: Field = (t * t * (3 - 2 * t)).astype(np.float32)
-    return rising
+def _side(face: Face) -> int:
+    """Of the frame, in pixels of the photo."""
+    to_frame = face.to_frame
+    return round(FRAME / to_frame.scale) if whole(to_frame) else -int(-FRAME // to_frame.scale)
 
 
 def _window(side: int) -> Field:

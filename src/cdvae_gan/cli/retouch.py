@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -44,9 +45,21 @@ def retouch(
         str | None, typer.Option(metavar="TIME", help="Stop after 90m, 1h30m, 3600s …")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Stop after so many steps.", min=1)] = None,
+    large: Annotated[
+        bool,
+        typer.Option(
+            "--large",
+            help="Teach a refiner instead, which goes over edits in photos of twice the model's "
+            "size: those of SOURCE should have that many pixels.",
+        ),
+    ] = False,
     width: Annotated[
-        int, typer.Option(min=1, help="Channels of a new retoucher; fewer are faster.")
-    ] = 48,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Channels of a new one; fewer are faster. Default: 48, of a refiner 32.",
+        ),
+    ] = None,
     share: Annotated[
         float,
         typer.Option(
@@ -56,6 +69,15 @@ def retouch(
         ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Another number, such as weights.attribute_d=2; see RetouchConfig. May be given "
+            "several times.",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what was begun in --out.")
     ] = False,
@@ -66,23 +88,40 @@ def retouch(
 ) -> None:
     """Teach a trained model a retoucher: a network that sees the photo and mends the edit.
 
+    With --large a refiner, which does so where photos have more pixels than the model.
+
     What the model reads, its latents and its samples stay as they are. Ctrl-C keeps what was
     learned.
     """
     from cdvae_gan.data import open_dataset
     from cdvae_gan.training.precision import choose_precision
-    from cdvae_gan.training.retouch import RetouchConfig, learn_retoucher
+    from cdvae_gan.training.retouch import (
+        REFINING,
+        Refining,
+        RetouchConfig,
+        Retouching,
+        learn_retoucher,
+    )
+    from cdvae_gan.training.settings import with_settings
 
     seconds = None if max_time is None else parse_duration(max_time)
     if steps is None and seconds is None:
         raise InputError("say when to stop: --steps or --max-time")
+    config = RetouchConfig(seed=seed)
+    if large:
+        config = replace(config, width=32, d_steps=1, replay=1536, weights=REFINING)
+    if width is not None:
+        config = replace(config, width=width)
+    config = with_settings(config, setting or ())
     checkpoint = out / _CHECKPOINT
     if resume and not checkpoint.is_file():
         raise InputError(f"nothing was begun in {str(out)!r}: start it without --resume")
     refuse_model(out, model, _CHECKPOINT, overwrite=overwrite or resume)
     found = open_model(model, device)
     shown = not progress_console().quiet
-    data = open_dataset(source, size=found.image_size, skip_bad=skip_bad, progress=shown)
+    kind = Refining if large else Retouching
+    side = kind.scale * found.image_size
+    data = open_dataset(source, size=side, skip_bad=skip_bad, progress=shown)
     train = data.for_model(found.attributes).split("train")
     folder_for(out)
     if not resume:
@@ -91,7 +130,8 @@ def retouch(
     new = learn_retoucher(
         found,
         train,
-        RetouchConfig(width=width, seed=seed),
+        config,
+        kind=kind,
         steps=steps,
         seconds=seconds,
         share=share,

@@ -198,11 +198,14 @@ class ResidualDiscriminator(Discriminator):
         n_attributes: K.
         branches: See :class:`Discriminator`.
         width: See :class:`~cdvae_gan.networks.residual.ResidualTrunk`.
+        folded: Likewise.
     """
 
-    def __init__(self, n_attributes: int, branches: bool = True, width: int = 32) -> None:
+    def __init__(
+        self, n_attributes: int, branches: bool = True, width: int = 32, folded: int = 1
+    ) -> None:
         super().__init__(n_attributes, branches)
-        self.trunk = ResidualTrunk(width)
+        self.trunk = ResidualTrunk(width, folded)
         self.to_realness = nn.Linear(self.trunk.channels, self.realness_channels)
         self.to_attributes = nn.Linear(self.trunk.channels, n_attributes)
 

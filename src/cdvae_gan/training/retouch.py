@@ -12,6 +12,10 @@ was asked for. The loss of R:
 | cycle       | ‖x″ − x‖, x″ what undoing the edit makes of x′; x′ held fixed          |
 | edit        | ‖x′ − x‖: an edit should be no larger than it must                    |
 | touch       | what R changes of the edit                                            |
+| colour      | what it changes of it in the mean of squares of pixels                |
+
+`Refining` teaches a refiner in the same way: a retoucher that goes over edits in photos of twice
+the model's resolution (`cdvae_gan.refinement`).
 """
 
 from __future__ import annotations
@@ -24,9 +28,10 @@ from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.optim import Adam, AdamW
 
@@ -42,6 +47,7 @@ from cdvae_gan.networks.decoder import Drawing
 from cdvae_gan.networks.discriminator import ResidualDiscriminator
 from cdvae_gan.networks.memory import channels_last
 from cdvae_gan.networks.retoucher import Retoucher
+from cdvae_gan.refinement import Pasted, paste, reduced
 from cdvae_gan.training.augmentation import Augmentation, mirrored
 from cdvae_gan.training.average import follow
 from cdvae_gan.training.critics import loss_on_pixels
@@ -54,7 +60,16 @@ from cdvae_gan.training.interventions import (
 from cdvae_gan.training.order import seed_step
 from cdvae_gan.training.replay import Recalled, Replay
 
-__all__ = ["RetouchConfig", "RetouchWeights", "Retouching", "learn_retoucher"]
+__all__ = [
+    "REFINING",
+    "Refining",
+    "RetouchConfig",
+    "RetouchWeights",
+    "Retouching",
+    "learn_retoucher",
+]
+
+Part = Literal["retoucher", "refiner"]
 
 _RECOLOURED = 0.2
 """Share of images: fewer than elsewhere, for R could turn a face red at no cost"""
@@ -65,6 +80,8 @@ _LARGEST = 1.0
 """Norm of a gradient that is not cut"""
 _NOW_AND_THEN = 250
 """Steps"""
+_SQUARE = 8
+"""Side, in pixels, of those by which colours are told"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +94,11 @@ class RetouchWeights:
     cycle: float = 4.0
     edit: float = 0.5
     touch: float = 2.0
+    colour: float = 0.0
+
+
+REFINING = RetouchWeights(cycle=0.0, edit=0.25, touch=1.0, colour=6.0)
+"""For a refiner: what an edit is has been settled at the model's resolution"""
 
 
 @dataclass(frozen=True)
@@ -127,7 +149,9 @@ class _Edits(NamedTuple):
     factual: Drawing
     drawn: Drawing
     plain: Tensor
-    """x′ without R"""
+    """x′ before it is gone over"""
+    pasted: Pasted | None = None
+    """In a larger photo"""
 
 
 class Retouching:
@@ -140,32 +164,40 @@ class Retouching:
         bf16: Whether convolutions run in bfloat16.
 
     Raises:
-        InputError: The model has no gate, or the data lack its attributes.
+        InputError: The model has no gate, the data lack its attributes or are of another size.
     """
+
+    part: ClassVar[Part] = "retoucher"
+    """Of the model: what is taught"""
+    scale: ClassVar[int] = 1
+    """Of the photos' side to the model's"""
 
     def __init__(
         self, model: CDVAEGAN, data: AttributeDataset, config: RetouchConfig, bf16: bool
     ) -> None:
-        self.config, self.bf16 = config, bf16
+        self.config, self.bf16, self.of_model = config, bf16, model.digest()
         self.data = data.for_model(model.attributes)
-        self.model = _with_retoucher(model, config.width, config.seed)
+        side = self.scale * model.image_size
+        if data.image_size != side:
+            raise InputError(f"photos must be of {side} pixels, not {data.image_size}")
+        self.model = _with(self.part, model, config.width, config.seed)
         self.device = self.model.prior.device
         labels = torch.from_numpy(self.data.labels).long()
         self.chances = sample_weights(labels, cap=20.0)
         self.prevalence = weighted_prevalence(labels, self.chances).to(self.device)
         self.interventions = InterventionSampler(self.prevalence)
         self.rules: Rules[Tensor] = rules_of(self.model.config, self.device)
-        assert self.model.retoucher is not None
-        self.retoucher: Retoucher = self.model.retoucher
-        self.average = copy.deepcopy(self.retoucher).requires_grad_(False)
-        self.retoucher.requires_grad_(True)
+        self.taught: Retoucher = getattr(self.model, self.part)
+        self.average = copy.deepcopy(self.taught).requires_grad_(False)
+        self.taught.requires_grad_(True)
         k = len(self.model.attributes)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self.critic = channels_last(ResidualDiscriminator(k)).to(self.device)
-        self.replay = Replay(config.replay, self.model.image_size, k).to(self.device)
+            self.critic = channels_last(ResidualDiscriminator(k, folded=self.scale))
+        self.critic.to(self.device)
+        self.replay = Replay(config.replay, side, k).to(self.device)
         self.of_r = Adam(
-            self.retoucher.parameters(), config.learning_rate, betas=(0.5, 0.99), fused=True
+            self.taught.parameters(), config.learning_rate, betas=(0.5, 0.99), fused=True
         )
         self.of_d = AdamW(
             self.critic.parameters(),
@@ -199,10 +231,11 @@ class Retouching:
         Without a card.
         """
         found = copy.deepcopy(self.model)
-        found.retoucher = copy.deepcopy(self.average)
+        taught = copy.deepcopy(self.average)
         with torch.no_grad():
-            for parameter in found.retoucher.out.parameters():
+            for parameter in taught.out.parameters():
                 parameter.mul_(share)
+        setattr(found, self.part, taught)
         found.card = None
         return channels_last(found.eval())
 
@@ -210,6 +243,7 @@ class Retouching:
         """All that it takes to go on."""
         return {
             "config": asdict(self.config),
+            "model": self.of_model,
             "steps_done": self.steps_done,
             **{name: part.state_dict() for name, part in self._parts().items()},
         }
@@ -218,8 +252,10 @@ class Retouching:
         """Go on from a `state`.
 
         Raises:
-            InputError: It is of another configuration.
+            InputError: It is of another model or configuration.
         """
+        if state["model"] != self.of_model:
+            raise InputError("this training was begun with another model: name that one")
         if state["config"] != asdict(self.config):
             raise InputError("this training was begun with other numbers: begin another")
         self.steps_done = int(state["steps_done"])
@@ -228,7 +264,7 @@ class Retouching:
 
     def _parts(self) -> dict[str, Any]:
         return {
-            "retoucher": self.retoucher,
+            "taught": self.taught,
             "average": self.average,
             "critic": self.critic,
             "replay": self.replay,
@@ -265,15 +301,15 @@ class Retouching:
         )
 
     def _both(self, z: Tensor, a: Tensor, far: Tensor, u: Tensor | None) -> tuple[Drawing, Drawing]:
-        drawn = self.model.decoder(
+        drawn: Drawing = self.model.decoder(
             torch.cat([z, z]), torch.cat([a, far]), None if u is None else torch.cat([u, u])
         )
-        one, other = zip(*(channels.float().chunk(2) for channels in drawn), strict=True)
-        return Drawing(*one), Drawing(*other)
+        factual, counterfactual = Drawing(*(c.float() for c in drawn)).split([len(a), len(far)])
+        return factual, counterfactual
 
     def _touched(self, x: Tensor, factual: Drawing, drawn: Drawing, step: Tensor) -> Tensor:
         """x′ with R; a little beyond [−1, 1], so that gradients survive where a photo is white."""
-        faint, retouch = self.model.config.faint, partial(self.retoucher, step=step)
+        faint, retouch = self.model.config.faint, partial(self.taught, step=step)
         with self._autocast():
             image = transport(x, factual, drawn, 1.0, faint, retouch).image
         return image.clamp(-1.2, 1.2)
@@ -305,13 +341,14 @@ class Retouching:
         self.critic.requires_grad_(False).eval()
         seen = Augmentation.draw(len(shown), shown.device, _RECOLOURED)(shown)
         with self._autocast():
-            verdict, reading = self.critic(seen), self.model.encoder(seen)
+            verdict, reading = self.critic(seen), self.model.encoder(self._as_read(seen))
         changed = edits.asked != edits.a
         judged = objective.branch_logits(verdict.realness, edits.attribute, edits.value)
         terms = {
             "branch": w.branch * objective.generator_loss(judged, "logistic"),
             "edit": w.edit * (shown - edits.x).abs().mean(),
             "touch": w.touch * (shown - edits.plain).abs().mean(),
+            "colour": w.colour * F.avg_pool2d(shown - edits.plain, _SQUARE).abs().mean(),
         }
         for name, weight, logits in (
             ("attribute_d", w.attribute_d, verdict.attributes),
@@ -324,10 +361,10 @@ class Retouching:
             terms["cycle"] = _CYCLE_EVERY * w.cycle * self._cycle(edits, shown.detach())
         self.of_r.zero_grad()
         torch.stack(list(terms.values())).sum().backward()
-        torch.nn.utils.clip_grad_norm_(self.retoucher.parameters(), _LARGEST)
+        torch.nn.utils.clip_grad_norm_(self.taught.parameters(), _LARGEST)
         self.of_r.step()
         taught = self.steps_done - self.config.head_start
-        follow(self.average, self.retoucher, min(_EMA, taught / (taught + _EMA_WARM_UP)))
+        follow(self.average, self.taught, min(_EMA, taught / (taught + _EMA_WARM_UP)))
         return terms
 
     def _cycle(self, edits: _Edits, shown: Tensor) -> Tensor:
@@ -340,21 +377,69 @@ class Retouching:
         undone = self._touched(x, factual, drawn, back - edits.asked)
         return (undone - edits.x).abs().mean()
 
+    def _as_read(self, images: Tensor) -> Tensor:
+        """As E takes them."""
+        return images
+
     def _autocast(self) -> AbstractContextManager[None]:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
 
-def _with_retoucher(model: CDVAEGAN, width: int, seed: int = 0) -> CDVAEGAN:
-    """A copy with a retoucher: its own where it has one, else one that has learned nothing.
+class Refining(Retouching):
+    """A training of the refiner: the same, in photos of twice the model's resolution.
+
+    What the model makes of them, retouched if it has a retoucher, is put into the larger photo.
+
+    Raises:
+        InputError: See `Retouching`; or there is a weight on the cycle, which it does not have.
+    """
+
+    part = "refiner"
+    scale = 2
+
+    def __init__(
+        self, model: CDVAEGAN, data: AttributeDataset, config: RetouchConfig, bf16: bool
+    ) -> None:
+        if config.weights.cycle:
+            raise InputError("a refiner is taught without a cycle: weights.cycle must be 0")
+        super().__init__(model, data, config, bf16)
+
+    def _edited(self, x: Tensor) -> _Edits:
+        small = self._as_read(x)
+        edits, model = super()._edited(small), self.model
+        retouch = model.retoucher and partial(model.retoucher, step=edits.step)
+        drawn = transport(small, edits.factual, edits.drawn, 1.0, model.config.faint, retouch)
+        image, mask = drawn.image.float().clamp(-1, 1), (drawn.mask * drawn.gate).float()
+        pasted = paste(x, small, image, mask)
+        return edits._replace(x=x, plain=pasted.image, pasted=pasted)
+
+    def _retouched(self, edits: _Edits) -> Tensor:
+        assert edits.pasted is not None
+        with self._autocast():
+            added = self.taught(edits.x, *edits.pasted, step=edits.step)
+        image: Tensor = edits.pasted.image + added
+        return image.clamp(-1.2, 1.2)
+
+    def _as_read(self, images: Tensor) -> Tensor:
+        return reduced(images).clamp(-1, 1).contiguous(memory_format=torch.channels_last)
+
+
+def _with(part: Part, model: CDVAEGAN, width: int, seed: int) -> CDVAEGAN:
+    """A copy with that part: its own where it has one, else one that has learned nothing.
 
     Raises:
         InputError: The model has no gate.
     """
-    if model.retoucher is not None:
+    if getattr(model, part) is not None:
         return copy.deepcopy(model).requires_grad_(False).eval()
+    config = (
+        replace(model.config, retouch_width=width)
+        if part == "retoucher"
+        else replace(model.config, refine_width=width)
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = CDVAEGAN(replace(model.config, retouch_width=width)).to(model.prior.device)
+        found = CDVAEGAN(config).to(model.prior.device)
     found.load_state_dict(model.state_dict(), strict=False)
     return channels_last(found.requires_grad_(False).eval())
 
@@ -364,6 +449,7 @@ def learn_retoucher(
     data: AttributeDataset,
     config: RetouchConfig | None = None,
     *,
+    kind: type[Retouching] = Retouching,
     steps: int | None = None,
     seconds: float | None = None,
     share: float = 1.0,
@@ -371,12 +457,13 @@ def learn_retoucher(
     checkpoint: Path | None = None,
     report: Callable[[int, dict[str, float]], None] | None = None,
 ) -> CDVAEGAN:
-    """Teach a retoucher until a limit comes; Ctrl-C keeps what was learned.
+    """Teach a retoucher, or a refiner, until a limit comes; Ctrl-C keeps what was learned.
 
     Args:
         model: The trained model, with a gate.
-        data: Photos with the model's attributes, to learn from.
+        data: Photos with the model's attributes, to learn from; for a refiner of twice its size.
         config: The numbers.
+        kind: Which of the two.
         steps: Stop after so many in all.
         seconds: Stop after so long.
         share: In [0, 1], of what it has learned to add that is added: an edit between that of the
@@ -391,7 +478,7 @@ def learn_retoucher(
     """
     if not 0 <= share <= 1:
         raise InputError(f"share must lie in [0, 1], not {share}")
-    training = Retouching(model, data, config or RetouchConfig(), bf16)
+    training = kind(model, data, config or RetouchConfig(), bf16)
     if checkpoint is not None and checkpoint.is_file():
         training.restore(_read(checkpoint))
     start = time.monotonic()

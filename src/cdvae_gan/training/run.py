@@ -177,6 +177,10 @@ def train(
         if learned is not None:
             n = take_over(module, learned, data.attributes)
             console.print(f"{n} tensors start as in {start_from}", soft_wrap=True)
+            if learned.goes_over_edits:
+                console.print(
+                    "what goes over its edits stays behind: cdvae-gan retouch teaches anew"
+                )
             if config.erase:
                 erase(module.average.encoder, train_data, config.seed)
                 module.model.encoder.load_state_dict(module.average.encoder.state_dict())

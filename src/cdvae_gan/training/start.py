@@ -39,6 +39,11 @@ class Learned(NamedTuple):
     """Named as in :class:`~cdvae_gan.training.module.TrainingModule`"""
     attributes: tuple[str, ...]
 
+    @property
+    def goes_over_edits(self) -> bool:
+        """Whether there is a retoucher or refiner, which know the edits of this model alone."""
+        return any(n.startswith(("model.retoucher.", "model.refiner.")) for n in self.weights)
+
 
 def learned_weights(source: str | Path) -> Learned:
     """The weights in a run (of E, G, D and the adversary) or in a model (of E and G alone).
