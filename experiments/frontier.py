@@ -1,6 +1,7 @@
 """What a model's edits gain and what they cost, in a few minutes, to compare candidates by.
 
     python experiments/frontier.py MODEL [MODEL …] --celeba CELEBA [--judge JUDGE …] [--images 40]
+        [--large]
 
 Photos of the tune half, the same for all models, as many for each direction: every attribute is put
 on those without it and taken off those with it, without labels, as a user would. Printed are, for
@@ -11,6 +12,10 @@ each model,
 - same: the share taken for the same person by dlib, without Male and Young;
 - the Fréchet distance of all edits to real photos that have what was asked for, as many, in the
   features of two networks. It falls with the number of images: compare it within one call.
+
+With --large edits go into photos of twice the model's resolution, and are gone over there by models
+that have a refiner: people and the two networks' features are then of these, while judges see them
+at the model's resolution.
 
 No figure of it is reported as a model's own; those are of the report half.
 """
@@ -29,7 +34,6 @@ from torch import Tensor
 import cdvae_gan
 from cdvae_gan.data import AttributeDataset
 from cdvae_gan.evaluation.bootstrap import interval, resampled
-from cdvae_gan.evaluation.edits import ModelEditor
 from cdvae_gan.evaluation.embeddings import (
     SAME_PERSON,
     Embedding,
@@ -41,6 +45,7 @@ from cdvae_gan.evaluation.judges.store import shipped_judges
 from cdvae_gan.evaluation.metrics.realism import frechet_distance
 from cdvae_gan.evaluation.splits import halves
 from cdvae_gan.images import to_float, to_uint8
+from cdvae_gan.refinement import paste, reduced, refine
 
 OTHER_PEOPLE = ("Male", "Young")
 """Attributes whose edits may make another person of somebody"""
@@ -116,15 +121,13 @@ def measured(
         spaces: In whose features to compare edits and photos. By the last one people are told
             apart.
     """
-    editor = ModelEditor(model)
     draws, values, same = [], [], []
     edits: list[list[Tensor]] = [[] for _ in spaces]
     for i, one in enumerate(asked):
-        x = to_float(one.photos).contiguous(memory_format=torch.channels_last)
-        edited = to_uint8(editor(x, one.attribute, torch.full((len(x),), one.asked)))
+        edited = _edited(model, one)
         for space, drawn in zip(spaces, edits, strict=True):
             drawn.append(space.embed(edited))
-        believed, counted = _believed(one, edited, judges)
+        believed, counted = _believed(one, edited, judges, model.image_size)
         if counted.sum():
             sums = np.stack([believed, counted], axis=1)
             draws.append(resampled(sums, _share, seed=i))
@@ -146,22 +149,38 @@ def measured(
     )
 
 
+def _edited(model: cdvae_gan.CDVAEGAN, one: Direction) -> Tensor:
+    """uint8, of the photos' size."""
+    large = to_float(one.photos)
+    x = large if large.shape[2] == model.image_size else reduced(large).clamp(-1, 1)
+    found = model.counterfactual(x, {one.attribute: one.asked})
+    if x is large:
+        return to_uint8(found.images)
+    if model.refiner is not None:
+        return to_uint8(refine(model, large, found))
+    return to_uint8(paste(large, x, found.images, found.mask, found.detail).image)
+
+
 def _share(totals: NDArray[np.float64]) -> NDArray[np.float64]:
     return totals[..., 0] / totals[..., 1]
 
 
 def _believed(
-    one: Direction, edited: Tensor, judges: Sequence[Judge]
+    one: Direction, edited: Tensor, judges: Sequence[Judge], side: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """For each photo by how many judges it is read right, and by how many of these its edit."""
     believed, counted = np.zeros((2, len(edited)))
+    before, after = (
+        v if v.shape[2] == side else to_uint8(reduced(to_float(v)).clamp(-1, 1))
+        for v in (one.photos, edited)
+    )
     for judge in judges:
         k = judge.attributes.index(one.attribute)
         if not judge.card.trusted[k]:
             continue
-        right = (judge.read(one.photos)[:, k] == 1 - one.asked).numpy()
+        right = (judge.read(before)[:, k] == 1 - one.asked).numpy()
         counted += right
-        believed += right & (judge.read(edited)[:, k] == one.asked).numpy()
+        believed += right & (judge.read(after)[:, k] == one.asked).numpy()
     return believed, counted
 
 
@@ -172,10 +191,12 @@ def main() -> None:
     parser.add_argument("--celeba", required=True, help="folder of CelebA in its official layout")
     parser.add_argument("--judge", action="append", help="default: those that are shipped")
     parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--large", action="store_true")
     o = parser.parse_args()
     loaded = [cdvae_gan.load(model) for model in o.models]
     first = loaded[0]
-    data = cdvae_gan.open_dataset(o.celeba, attributes=first.attributes, size=first.image_size)
+    side = (2 if o.large else 1) * first.image_size
+    data = cdvae_gan.open_dataset(o.celeba, attributes=first.attributes, size=side)
     judges = [load_judge(j).select(first.attributes) for j in o.judge or shipped_judges()]
     asked = directions(halves(data).tune, o.images)
     face, thing = face_embedding(), object_embedding()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -85,3 +87,33 @@ def test_photos_that_are_farther_away_are_found_to_be(data: AttributeDataset) ->
     there = Space(pixels, here.photos, [f + 60 for f in here.real])
     (near, far) = measured(model(), asked, judges, [here, there]).frechet
     assert far > near + 60**2
+
+
+def test_in_larger_photos_edits_are_gone_over_and_judged_at_the_size_of_the_model() -> None:
+    larger = open_dataset("avatars:n=80,seed=5", size=64).select(list(NAMES))
+    asked = directions(larger, 10)
+    sizes: list[int] = []
+
+    def read(images: Tensor) -> Tensor:
+        sizes.append(images.shape[2])
+        return torch.zeros(len(images), 2) - 0.5
+
+    def sizes_and_pixels(images: Tensor) -> Tensor:
+        sizes.append(images.shape[2])
+        return pixels(images)
+
+    judge = Judge(Card("reader", "test", NAMES, 32), read)
+    torch.manual_seed(0)
+    config = ModelConfig(NAMES, image_size=32, z_dim=8, width=8, certainty=1)
+    refining = CDVAEGAN(replace(config, refine_width=4)).eval()
+    assert refining.refiner is not None
+    with torch.no_grad():
+        refining.refiner.out.bias.fill_(1)
+    coarse = CDVAEGAN(config).eval()
+    coarse.load_state_dict(refining.state_dict(), strict=False)
+    spaces = [Space.of(sizes_and_pixels, asked)]
+    assert set(sizes) == {64}
+    sizes.clear()
+    with_it, without = (measured(m, asked, [judge], spaces).frechet[0] for m in (refining, coarse))
+    assert set(sizes) == {32, 64}
+    assert with_it > without + 1, "brighter, as this refiner makes it"
