@@ -2,9 +2,9 @@
 
     python benchmarks/speed.py [--size 64] [--attributes 14] [--width 48] [--rounds 5] [--compile]
 
-Times whole training steps (default preset, batch 64, random images) and ``counterfactual`` at batch
-1 and 64, without and with a retoucher, each in float32 and bfloat16, in turn, and prints the best
-and the median of the rounds.
+Times whole training steps (default preset, batch 64, random images), ``counterfactual`` at batch 1
+and 64, without and with a retoucher, and what a refiner adds to it in a larger photo, each in
+float32 and bfloat16, in turn, and prints the best and the median of the rounds.
 The share of peak is the floating-point work of the convolutions and matrix products (counted by
 torch's own FlopCounterMode) over time, against a matrix product measured in the same run.
 Run it on an otherwise idle machine.
@@ -26,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from cdvae_gan import CDVAEGAN, ModelConfig
 from cdvae_gan.data import Batch
 from cdvae_gan.networks.memory import channels_last
+from cdvae_gan.refinement import reduced, refine
 from cdvae_gan.training import TrainConfig
 from cdvae_gan.training.module import TrainingModule
 
@@ -67,7 +68,7 @@ def operations(work: Callable[[], object]) -> int:
 def _model_config(
     names: tuple[str, ...], size: int, width: int, retouch_width: int = 0
 ) -> ModelConfig:
-    """The default preset's model, and maybe a retoucher."""
+    """The default preset's model, and maybe a retoucher and a refiner as wide as celeba64's."""
     config = TrainConfig()
     return ModelConfig(
         names,
@@ -79,6 +80,7 @@ def _model_config(
         fine_channels=config.fine_channels,
         width=width,
         retouch_width=retouch_width,
+        refine_width=2 * retouch_width // 3,
         scale=config.scale,
     )
 
@@ -150,6 +152,16 @@ def main() -> None:
 
             return call
 
+        def refining(n: int, model: CDVAEGAN, bf16: bool = bf16) -> Callable[[], object]:
+            photos = torch.rand(n, 3, 2 * o.size, 2 * o.size) * 2 - 1
+            found = model.counterfactual(reduced(photos).clamp(-1, 1), {"attribute_0": "flip"})
+
+            def call() -> object:
+                with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                    return refine(model, photos, found)
+
+            return call
+
         measured = [
             ("training step, batch 64", step, 64),
             *(
@@ -157,6 +169,7 @@ def main() -> None:
                 for n in (1, 64)
                 for kind, model in zip(("", " with retoucher"), models, strict=True)
             ),
+            *((f"refine, batch {n}", refining(n, models[1]), n) for n in (1, 64)),
         ]
         if o.compile:
             compiled = training_step(o.size, o.attributes, o.width, bf16, compiled=True)
