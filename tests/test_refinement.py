@@ -20,14 +20,12 @@ from cdvae_gan.faces import FRAME, Face, Similarity, aligned_face
 from cdvae_gan.images import to_float
 from cdvae_gan.networks.residual import ResidualTrunk
 from cdvae_gan.refinement import coarse, fine, paste, reduced, refine
-from cdvae_gan.training.retouch import REFINING, Refining, RetouchConfig, learn_retoucher
+from cdvae_gan.training.retouch import Refining, RetouchConfig, learn_retoucher
 from command_line import Cli
 
 NAMES = ("Hat", "Smile")
 CONFIG = ModelConfig(NAMES, 32, z_dim=4, u_channels=2, width=8, gate_channels=2)
-SMALL = RetouchConfig(
-    width=4, weights=REFINING, batch_size=8, head_start=2, replay=16, learning_rate=5e-3
-)
+SMALL = replace(Refining.usual, width=4, batch_size=8, head_start=2, replay=16, learning_rate=5e-3)
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +226,7 @@ def test_a_price_on_colour_holds_colours_and_leaves_texture(
     large = photos(data, 16)
 
     def drift(colour: float) -> float:
-        weights = replace(REFINING, branch=0, attribute_d=0, attribute_e=0, touch=0)
+        weights = replace(SMALL.weights, branch=0, attribute_d=0, attribute_e=0, touch=0)
         weights = replace(weights, edit=1, colour=colour)  # else it takes the edit back
         config = replace(SMALL, weights=weights, head_start=0)
         taught = learn_retoucher(plain, data, config, kind=Refining, steps=40)

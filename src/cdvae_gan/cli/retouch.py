@@ -96,9 +96,7 @@ def retouch(
     from cdvae_gan.data import open_dataset
     from cdvae_gan.training.precision import choose_precision
     from cdvae_gan.training.retouch import (
-        REFINING,
         Refining,
-        RetouchConfig,
         Retouching,
         learn_retoucher,
     )
@@ -107,9 +105,8 @@ def retouch(
     seconds = None if max_time is None else parse_duration(max_time)
     if steps is None and seconds is None:
         raise InputError("say when to stop: --steps or --max-time")
-    config = RetouchConfig(seed=seed)
-    if large:
-        config = replace(config, width=32, d_steps=1, replay=1536, weights=REFINING)
+    kind = Refining if large else Retouching
+    config = replace(kind.usual, seed=seed)
     if width is not None:
         config = replace(config, width=width)
     config = with_settings(config, setting or ())
@@ -119,7 +116,6 @@ def retouch(
     refuse_model(out, model, _CHECKPOINT, overwrite=overwrite or resume)
     found = open_model(model, device)
     shown = not progress_console().quiet
-    kind = Refining if large else Retouching
     side = kind.scale * found.image_size
     data = open_dataset(source, size=side, skip_bad=skip_bad, progress=shown)
     train = data.for_model(found.attributes).split("train")

@@ -61,7 +61,6 @@ from cdvae_gan.training.order import seed_step
 from cdvae_gan.training.replay import Recalled, Replay
 
 __all__ = [
-    "REFINING",
     "Refining",
     "RetouchConfig",
     "RetouchWeights",
@@ -95,10 +94,6 @@ class RetouchWeights:
     edit: float = 0.5
     touch: float = 2.0
     colour: float = 0.0
-
-
-REFINING = RetouchWeights(cycle=0.0, edit=0.25, touch=1.0, colour=6.0)
-"""For a refiner: what an edit is has been settled at the model's resolution"""
 
 
 @dataclass(frozen=True)
@@ -171,6 +166,8 @@ class Retouching:
     """Of the model: what is taught"""
     scale: ClassVar[int] = 1
     """Of the photos' side to the model's"""
+    usual: ClassVar[RetouchConfig] = RetouchConfig()
+    """The numbers where nothing else is said"""
 
     def __init__(
         self, model: CDVAEGAN, data: AttributeDataset, config: RetouchConfig, bf16: bool
@@ -396,6 +393,13 @@ class Refining(Retouching):
 
     part = "refiner"
     scale = 2
+    usual = RetouchConfig(
+        width=32,
+        # What an edit is has been settled at the model's resolution.
+        weights=RetouchWeights(cycle=0.0, edit=0.25, touch=1.0, colour=6.0),
+        d_steps=1,
+        replay=1536,
+    )
 
     def __init__(
         self, model: CDVAEGAN, data: AttributeDataset, config: RetouchConfig, bf16: bool
@@ -462,7 +466,7 @@ def learn_retoucher(
     Args:
         model: The trained model, with a gate.
         data: Photos with the model's attributes, to learn from; for a refiner of twice its size.
-        config: The numbers.
+        config: The numbers; None for those that are usual for this kind.
         kind: Which of the two.
         steps: Stop after so many in all.
         seconds: Stop after so long.
@@ -478,7 +482,7 @@ def learn_retoucher(
     """
     if not 0 <= share <= 1:
         raise InputError(f"share must lie in [0, 1], not {share}")
-    training = kind(model, data, config or RetouchConfig(), bf16)
+    training = kind(model, data, config or kind.usual, bf16)
     if checkpoint is not None and checkpoint.is_file():
         training.restore(_read(checkpoint))
     start = time.monotonic()
