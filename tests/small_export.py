@@ -10,6 +10,7 @@ import torch
 
 from cdvae_gan import CDVAEGAN, ModelConfig
 from cdvae_gan.export.graph import to_onnx
+from cdvae_gan.networks.memory import channels_last
 
 NAMES = ("Smile", "Glasses", "Black", "Blond")
 
@@ -36,7 +37,7 @@ def small_model() -> CDVAEGAN:
     with torch.no_grad():  # a gate that opens, and a retoucher that is seen
         model.decoder.out.weight[-config.gate_channels :] *= 50
         model.retoucher.out.weight *= 10
-    return model
+    return channels_last(model)  # as a loaded one is: sums may round otherwise
 
 
 @lru_cache(maxsize=1)
