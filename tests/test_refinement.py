@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from cdvae_gan import CDVAEGAN, InputError, ModelConfig, edit, load
+from cdvae_gan import CDVAEGAN, InputError, edit, load
 from cdvae_gan.counterfactual import Counterfactuals
 from cdvae_gan.data import open_dataset
 from cdvae_gan.data.dataset import AttributeDataset
@@ -22,9 +22,8 @@ from cdvae_gan.networks.residual import ResidualTrunk
 from cdvae_gan.refinement import coarse, fine, paste, reduced, refine
 from cdvae_gan.training.retouch import Refining, RetouchConfig, learn_retoucher
 from command_line import Cli
+from small_retouch import NAMES, brightening, plain_model
 
-NAMES = ("Hat", "Smile")
-CONFIG = ModelConfig(NAMES, 32, z_dim=4, u_channels=2, width=8, gate_channels=2)
 SMALL = replace(Refining.usual, width=4, batch_size=8, head_start=2, replay=16, learning_rate=5e-3)
 
 
@@ -36,22 +35,14 @@ def data() -> AttributeDataset:
 
 @pytest.fixture(scope="module")
 def plain() -> CDVAEGAN:
-    torch.manual_seed(0)
-    model = CDVAEGAN(CONFIG).eval()
-    with torch.no_grad():
-        model.decoder.out.weight *= 10  # a gate that opens
-    return model
+    return plain_model()
 
 
-@pytest.fixture(scope="module")
-def refining(plain: CDVAEGAN) -> CDVAEGAN:
+@pytest.fixture
+def refining() -> CDVAEGAN:
     """With a refiner that makes everything brighter where it may."""
-    model = CDVAEGAN(replace(CONFIG, refine_width=4)).eval()
-    model.load_state_dict(plain.state_dict(), strict=False)
-    assert model.refiner is not None
-    with torch.no_grad():
-        model.refiner.out.bias.fill_(0.5)
-    return model
+    torch.manual_seed(1)
+    return brightening(refine_width=4)
 
 
 def photos(data: AttributeDataset, n: int = 4) -> Tensor:
@@ -209,14 +200,14 @@ def test_faces_with_the_pixels_for_it_are_gone_over_in_photographs(
 
 
 def test_teaching_changes_the_refiner_alone(plain: CDVAEGAN, data: AttributeDataset) -> None:
-    taught = learn_retoucher(plain, data, SMALL, kind=Refining, steps=4)
+    taught = learn_retoucher(Refining(plain, data, SMALL), steps=4)
     same = taught.state_dict()
     assert all(torch.equal(value, same[name]) for name, value in plain.state_dict().items())
     large = photos(data)
     found = taught.counterfactual(small(large), {"Hat": "flip"})
     pasted = paste(large, found.factual, found.images, found.mask).image
     assert not torch.equal(refine(taught, large, found), pasted)
-    nothing = learn_retoucher(plain, data, SMALL, kind=Refining, steps=4, share=0.0)
+    nothing = learn_retoucher(Refining(plain, data, SMALL), steps=4, share=0.0)
     assert torch.equal(refine(nothing, large, found), pasted)
 
 
@@ -229,7 +220,7 @@ def test_a_price_on_colour_holds_colours_and_leaves_texture(
         weights = replace(SMALL.weights, branch=0, attribute_d=0, attribute_e=0, touch=0)
         weights = replace(weights, edit=1, colour=colour)  # else it takes the edit back
         config = replace(SMALL, weights=weights, head_start=0)
-        taught = learn_retoucher(plain, data, config, kind=Refining, steps=40)
+        taught = learn_retoucher(Refining(plain, data, config), steps=40)
         found = taught.counterfactual(small(large), {"Hat": "flip"})
         pasted = paste(large, found.factual, found.images, found.mask).image
         moved = refine(taught, large, found) - pasted
@@ -243,9 +234,9 @@ def test_it_is_taught_on_photos_of_twice_the_size_and_without_a_cycle(
 ) -> None:
     same_size = open_dataset("avatars:n=20,validation=0.2", size=32, attributes=NAMES)
     with pytest.raises(InputError, match="of 64 pixels, not 32"):
-        Refining(plain, same_size, SMALL, bf16=False)
+        Refining(plain, same_size, SMALL)
     with pytest.raises(InputError, match="cycle must be 0"):
-        Refining(plain, data, RetouchConfig(), bf16=False)
+        Refining(plain, data, RetouchConfig())
 
 
 def test_folded_pixels_are_seen_one_by_one() -> None:
@@ -279,3 +270,8 @@ def test_the_command_teaches_one(
     assert "cycle must be 0" in cli.refused(
         *ask, "--set", "weights.cycle=1", "--steps", "1", "--out", "none"
     )
+    assert not (tmp_path / "none").exists()
+    begun = (tmp_path / "new/retouching.ckpt").read_bytes()
+    wrong = ("--set", "weights.cycle=1", "--steps", "1", "--out", "new", "--overwrite")
+    assert "cycle must be 0" in cli.refused(*ask, *wrong)
+    assert (tmp_path / "new/retouching.ckpt").read_bytes() == begun, "nothing is lost"

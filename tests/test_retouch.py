@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cdvae_gan import CDVAEGAN, InputError, ModelConfig, load
+from cdvae_gan import CDVAEGAN, InputError, load
 from cdvae_gan.data import open_dataset
 from cdvae_gan.data.dataset import AttributeDataset
 from cdvae_gan.networks.discriminator import Verdict
@@ -21,9 +21,8 @@ from cdvae_gan.training.interventions import InterventionSampler
 from cdvae_gan.training.replay import Recalled
 from cdvae_gan.training.retouch import RetouchConfig, Retouching, RetouchWeights, learn_retoucher
 from command_line import Cli
+from small_retouch import CONFIG, NAMES, brightening, plain_model
 
-NAMES = ("Hat", "Smile")
-CONFIG = ModelConfig(NAMES, 32, z_dim=4, u_channels=2, width=8, gate_channels=2)
 SMALL = RetouchConfig(width=4, batch_size=8, head_start=2, replay=16, learning_rate=5e-3)
 
 
@@ -45,22 +44,13 @@ def data() -> AttributeDataset:
 
 @pytest.fixture(scope="module")
 def plain() -> CDVAEGAN:
-    torch.manual_seed(0)
-    model = CDVAEGAN(CONFIG).eval()
-    with torch.no_grad():
-        model.decoder.out.weight *= 10  # a gate that opens
-    return model
+    return plain_model()
 
 
 @pytest.fixture(scope="module")
-def retouched(plain: CDVAEGAN) -> CDVAEGAN:
+def retouched() -> CDVAEGAN:
     """With a retoucher that touches whatever it may."""
-    model = CDVAEGAN(replace(CONFIG, retouch_width=4)).eval()
-    model.load_state_dict(plain.state_dict(), strict=False)
-    assert model.retoucher is not None
-    with torch.no_grad():
-        model.retoucher.out.bias.fill_(0.5)
-    return model
+    return brightening(retouch_width=4)
 
 
 def faces(data: AttributeDataset, n: int = 4) -> Tensor:
@@ -144,11 +134,11 @@ def test_without_a_gate_it_would_touch_everything_and_is_refused(data: Attribute
         replace(CONFIG, gate_channels=0, retouch_width=4)
     ungated = CDVAEGAN(replace(CONFIG, gate_channels=0))
     with pytest.raises(InputError, match="gate_channels"):
-        Retouching(ungated, data, SMALL, bf16=False)
+        Retouching(ungated, data, SMALL)
 
 
 def test_teaching_changes_the_retoucher_alone(plain: CDVAEGAN, data: AttributeDataset) -> None:
-    taught = learn_retoucher(plain, data, SMALL, steps=4)
+    taught = learn_retoucher(Retouching(plain, data, SMALL), steps=4)
     same = taught.state_dict()
     assert all(torch.equal(value, same[name]) for name, value in plain.state_dict().items())
     x = faces(data)
@@ -162,7 +152,7 @@ def test_one_that_is_asked_for_no_more_than_the_photo_learns_to_take_edits_back(
 ) -> None:
     alone = RetouchWeights(branch=0, attribute_d=0, attribute_e=0, cycle=0, edit=1, touch=0)
     config = replace(SMALL, weights=alone, head_start=0, d_steps=1)
-    taught = learn_retoucher(plain, data, config, steps=60)
+    taught = learn_retoucher(Retouching(plain, data, config), steps=60)
     x = faces(data, 16)
     sizes = [
         float((m.counterfactual(x, {"Hat": "flip"}).images - x).abs().mean())
@@ -174,17 +164,17 @@ def test_one_that_is_asked_for_no_more_than_the_photo_learns_to_take_edits_back(
 def test_a_training_that_goes_on_ends_where_an_unbroken_one_does(
     plain: CDVAEGAN, data: AttributeDataset, tmp_path: Path
 ) -> None:
-    whole = learn_retoucher(plain, data, SMALL, steps=5)
+    whole = learn_retoucher(Retouching(plain, data, SMALL), steps=5)
     begun = tmp_path / "begun.ckpt"
-    learn_retoucher(plain, data, SMALL, steps=3, checkpoint=begun)
-    parts = learn_retoucher(plain, data, SMALL, steps=5, checkpoint=begun)
+    learn_retoucher(Retouching(plain, data, SMALL), steps=3, checkpoint=begun)
+    parts = learn_retoucher(Retouching(plain, data, SMALL), steps=5, checkpoint=begun)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, parts.state_dict()[name]), name
     with pytest.raises(InputError, match="other numbers"):
-        learn_retoucher(plain, data, replace(SMALL, seed=1), steps=6, checkpoint=begun)
+        learn_retoucher(Retouching(plain, data, replace(SMALL, seed=1)), steps=6, checkpoint=begun)
     begun.write_bytes(b"no checkpoint")
     with pytest.raises(InputError, match="damaged"):
-        learn_retoucher(plain, data, SMALL, steps=6, checkpoint=begun)
+        learn_retoucher(Retouching(plain, data, SMALL), steps=6, checkpoint=begun)
 
 
 def test_a_share_of_what_was_learned_is_added(
@@ -193,7 +183,9 @@ def test_a_share_of_what_was_learned_is_added(
     begun, x = tmp_path / "begun.ckpt", faces(data, 8)
 
     def edits(share: float) -> Tensor:
-        taught = learn_retoucher(plain, data, SMALL, steps=6, share=share, checkpoint=begun)
+        taught = learn_retoucher(
+            Retouching(plain, data, SMALL), steps=6, share=share, checkpoint=begun
+        )
         return taught.counterfactual(x, {"Hat": "flip"}).images
 
     none, half, whole = (edits(share) for share in (0.0, 0.5, 1.0))
@@ -206,7 +198,7 @@ def test_a_share_of_what_was_learned_is_added(
 def test_photos_without_its_attributes_teach_it_nothing(plain: CDVAEGAN) -> None:
     others = open_dataset("avatars:n=20,validation=0.2", size=32, attributes=("Hat", "Beard"))
     with pytest.raises(InputError, match="no labels of Smile"):
-        Retouching(plain, others, SMALL, bf16=False)
+        Retouching(plain, others, SMALL)
 
 
 def test_the_command_writes_a_model_and_goes_on_with_it(

@@ -32,7 +32,7 @@ from cdvae_gan.errors import InputError
 from cdvae_gan.faces import FRAME, Face, Similarity, aligned_face, find_faces, straighten, whole
 from cdvae_gan.files import write_whole
 from cdvae_gan.images import picture_of, read_image, to_float, to_uint8
-from cdvae_gan.refinement import Change, coarse, fine
+from cdvae_gan.refinement import LUMA, Change, coarse, fine
 
 if TYPE_CHECKING:
     from cdvae_gan.model import CDVAEGAN
@@ -61,7 +61,6 @@ _TURNED = 0.3
 _DARK = 40  # mean brightness of 255
 _BORDER = 0.08  # of the frame's side, over which the change fades out
 _REFINED = 0.8  # of twice the model's side: faces of fewer pixels are not gone over at that size
-_LUMA = np.array([[0.299], [0.587], [0.114]], np.float32)
 _SHOWN_SIDE = 1600  # of the photo in a notebook and in a comparison
 
 
@@ -344,14 +343,11 @@ def _changes(
     network: CDVAEGAN, faces: Sequence[Face], rgb: Image.Image, c: Counterfactuals
 ) -> list[Change]:
     """What to put into the photo for each face, gone over where it has pixels enough for that."""
-    found = [coarse(c)] * len(faces)
-    if network.refiner is not None:
-        side = 2 * network.image_size
+    found, side = [coarse(c)] * len(faces), 2 * network.image_size
+    enough = [_side(face) >= _REFINED * side for face in faces]
+    if network.refiner is not None and any(enough):
         larger = fine(network, _crops(rgb, faces, side), c)
-        enough = _REFINED * side
-        found = [
-            larger if _side(f) >= enough else small for f, small in zip(faces, found, strict=True)
-        ]
+        found = [larger if has else small for has, small in zip(enough, found, strict=True)]
     return [Change(*(part[i] for part in change)) for i, change in enumerate(found)]
 
 
@@ -385,7 +381,8 @@ def _added(source: Pixels, box: _Box, face: Face, change: Change) -> Field:
     """
     x, added = (_field(127.5 * t) for t in (change.x + 1, change.added))
     if source.shape[2] == 1:
-        x, added = x @ _LUMA, added @ _LUMA
+        luma = np.array(LUMA, np.float32)[:, None]
+        x, added = x @ luma, added @ luma
     side, to_frame = _side(face), face.to_frame
     window = _window(side)
     fading = _placed(_enlarged(_field(change.faded)[..., 0], side) * window, box, to_frame)

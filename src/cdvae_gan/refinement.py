@@ -26,8 +26,9 @@ from torch import Tensor
 from cdvae_gan.counterfactual import Counterfactuals, steps
 from cdvae_gan.errors import InputError
 from cdvae_gan.model import CDVAEGAN
+from cdvae_gan.networks.retoucher import Retoucher
 
-__all__ = ["Change", "Pasted", "coarse", "fine", "paste", "reduced", "refine"]
+__all__ = ["LUMA", "Change", "Pasted", "coarse", "fine", "paste", "reduced", "refine"]
 
 _SEEN = (1.0, 3.0)
 """Of 255: changes that are dropped, and that are kept whole"""
@@ -35,7 +36,8 @@ _REPLACING = (6.0, 25.0)
 """Changes that leave the photo's fine detail alone, and that may end it"""
 _NOISE = 4.0
 """Variance of brightness, in squares of 255ths, that is no structure"""
-_LUMA = (0.299, 0.587, 0.114)
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in brightness"""
 
 
 class Change(NamedTuple):
@@ -58,6 +60,13 @@ class Pasted(NamedTuple):
     """``(B, 1, 2S, 2S)`` in [0, 1]: ↑v, where there is a change to see"""
     mask: Tensor
     """``(B, 1, 2S, 2S)`` in [0, 1]: ↑(v m)"""
+    faded: Tensor
+    """``(B, 1, 2S, 2S)`` in [0, 1]: ↑f"""
+
+    def gone_over(self, refiner: Retoucher, photos: Tensor, step: Tensor) -> Tensor:
+        """X′ before clipping, of the photos X and the a″ − a that were asked for."""
+        added: Tensor = refiner(photos, self.image, self.seen, self.mask, step=step)
+        return self.image + added
 
 
 def coarse(found: Counterfactuals) -> Change:
@@ -69,8 +78,8 @@ def coarse(found: Counterfactuals) -> Change:
 
 def fine(model: CDVAEGAN, photos: Tensor, found: Counterfactuals) -> Change:
     """What counterfactuals change in photos of twice the model's resolution; see `refine`."""
-    faded = _fading(found.factual, found.images, found.mask, found.detail)
-    return Change(photos, refine(model, photos, found) - photos, _enlarged(faded).clamp(0, 1))
+    pasted, image = _refined(model, photos, found)
+    return Change(photos, image - photos, pasted.faded)
 
 
 def reduced(images: Tensor) -> Tensor:
@@ -91,14 +100,13 @@ def paste(photos: Tensor, x: Tensor, drawn: Tensor, mask: Tensor, detail: float 
     seen = _visible(drawn - x)
     faded = _enlarged(_fading(x, drawn, mask, detail)).clamp(0, 1)
     image = photos + _enlarged(seen * (drawn - x)) - faded * (photos - _enlarged(x))
-    over = (
+    over, given_up = (
         F.interpolate(v, scale_factor=2, mode="bilinear", align_corners=False)
         for v in (seen, seen * mask)
     )
-    return Pasted(image.clamp(-1, 1), *over)
+    return Pasted(image.clamp(-1, 1), over, given_up, faded)
 
 
-@torch.no_grad()
 def refine(model: CDVAEGAN, photos: Tensor, found: Counterfactuals) -> Tensor:
     """X′: counterfactuals in photos of twice the model's resolution, gone over there.
 
@@ -113,6 +121,12 @@ def refine(model: CDVAEGAN, photos: Tensor, found: Counterfactuals) -> Tensor:
     Raises:
         InputError: For a model without a refiner, or photos of another size or number.
     """
+    return _refined(model, photos, found)[1]
+
+
+@torch.no_grad()
+def _refined(model: CDVAEGAN, photos: Tensor, found: Counterfactuals) -> tuple[Pasted, Tensor]:
+    """X₀ and X′."""
     if model.refiner is None:
         raise InputError("the model has no refiner: cdvae-gan retouch --large teaches one")
     n, _, side, _ = found.images.shape
@@ -120,9 +134,9 @@ def refine(model: CDVAEGAN, photos: Tensor, found: Counterfactuals) -> Tensor:
         raise InputError(f"there must be {n} photos of {2 * side}×{2 * side} pixels")
     pasted = paste(photos, found.factual, found.images, found.mask, found.detail)
     device = model.prior.device
-    seen = (part.to(device) for part in (photos, *pasted))
-    added: Tensor = model.refiner(*seen, step=steps(model, found))
-    return (pasted.image + added.cpu()).clamp(-1, 1)
+    there = Pasted(*(part.to(device) for part in pasted))
+    image = there.gone_over(model.refiner, photos.to(device), steps(model, found))
+    return pasted, image.clamp(-1, 1).cpu()
 
 
 def _visible(change: Tensor, between: tuple[float, float] = _SEEN) -> Tensor:
@@ -173,7 +187,7 @@ def _resemblance(x: Tensor, drawn: Tensor) -> Tensor:
 
     1 where nothing has structure: what is even has no detail to fade.
     """
-    luma = x.new_tensor(_LUMA)[None, :, None, None]
+    luma = x.new_tensor(LUMA)[None, :, None, None]
     a, b = (127.5 * (luma * v).sum(dim=1, keepdim=True) for v in (x, drawn))
     mean_a, mean_b = (_mean(v, 5) for v in (a, b))
     covariance = _mean(a * b, 5) - mean_a * mean_b

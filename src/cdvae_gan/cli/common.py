@@ -29,6 +29,7 @@ __all__ = [
     "ModelSource",
     "NewModel",
     "Overwrite",
+    "Setting",
     "SkipBad",
     "TrainedOn",
     "Written",
@@ -72,6 +73,15 @@ Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace files that are there (an input never is).")
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.")]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Another number of the training, such as weights.edit=2; see TrainConfig, of retouch "
+        "RetouchConfig. May be given several times.",
+    ),
+]
 Device = Annotated[
     str, typer.Option(help="auto, cpu, cuda, cuda:1, mps …: auto is a GPU where there is one.")
 ]

@@ -14,6 +14,7 @@ from cdvae_gan.cli.common import (
     ModelSource,
     NewModel,
     Overwrite,
+    Setting,
     SkipBad,
     TrainedOn,
     examples,
@@ -69,15 +70,7 @@ def retouch(
         ),
     ] = 1.0,
     seed: Annotated[int, typer.Option(help="Of all that is drawn at random.")] = 0,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Another number, such as weights.attribute_d=2; see RetouchConfig. May be given "
-            "several times.",
-        ),
-    ] = None,
+    setting: Setting = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with what was begun in --out.")
     ] = False,
@@ -119,19 +112,16 @@ def retouch(
     side = kind.scale * found.image_size
     data = open_dataset(source, size=side, skip_bad=skip_bad, progress=shown)
     train = data.for_model(found.attributes).split("train")
-    folder_for(out)
+    training = kind(found, train, config, choose_precision("auto", found.prior.device).bf16)
+    folder_for(out)  # once nothing can be refused any more
     if not resume:
         checkpoint.unlink(missing_ok=True)
     console = Console(stderr=as_json, highlight=False)
     new = learn_retoucher(
-        found,
-        train,
-        config,
-        kind=kind,
+        training,
         steps=steps,
         seconds=seconds,
         share=share,
-        bf16=choose_precision("auto", found.prior.device).bf16,
         checkpoint=checkpoint,
         report=lambda step, terms: console.print(
             f"step {step}: " + ", ".join(f"{name} {value:.3f}" for name, value in terms.items())

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from cdvae_gan.cli.common import (
     JsonOutput,
+    Setting,
     SkipBad,
     examples,
     output,
@@ -98,15 +99,7 @@ def train(
         int | None, typer.Option(help="Images a step and device. Default: 64.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Default: 0.")] = None,
-    setting: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="Another number of the training, such as weights.edit=2; see TrainConfig. May be "
-            "given several times.",
-        ),
-    ] = None,
+    setting: Setting = None,
     precision: Annotated[
         PrecisionName, typer.Option(help="auto takes bf16 where a quick probe finds it faster.")
     ] = PrecisionName.auto,

@@ -155,7 +155,7 @@ class Retouching:
     Args:
         model: The trained model, with a gate; it is copied. A retoucher that it has is taught on.
         data: Photos with the model's attributes.
-        config: The numbers.
+        config: The numbers; None for the usual ones.
         bf16: Whether convolutions run in bfloat16.
 
     Raises:
@@ -166,12 +166,21 @@ class Retouching:
     """Of the model: what is taught"""
     scale: ClassVar[int] = 1
     """Of the photos' side to the model's"""
+    cycles: ClassVar[bool] = True
+    """Whether there is a loss on edits that are undone"""
     usual: ClassVar[RetouchConfig] = RetouchConfig()
     """The numbers where nothing else is said"""
 
     def __init__(
-        self, model: CDVAEGAN, data: AttributeDataset, config: RetouchConfig, bf16: bool
+        self,
+        model: CDVAEGAN,
+        data: AttributeDataset,
+        config: RetouchConfig | None = None,
+        bf16: bool = False,
     ) -> None:
+        config = config or self.usual
+        if config.weights.cycle and not self.cycles:
+            raise InputError(f"a {self.part} is taught without a cycle: weights.cycle must be 0")
         self.config, self.bf16, self.of_model = config, bf16, model.digest()
         self.data = data.for_model(model.attributes)
         side = self.scale * model.image_size
@@ -393,6 +402,7 @@ class Refining(Retouching):
 
     part = "refiner"
     scale = 2
+    cycles = False
     usual = RetouchConfig(
         width=32,
         # What an edit is has been settled at the model's resolution.
@@ -400,13 +410,6 @@ class Refining(Retouching):
         d_steps=1,
         replay=1536,
     )
-
-    def __init__(
-        self, model: CDVAEGAN, data: AttributeDataset, config: RetouchConfig, bf16: bool
-    ) -> None:
-        if config.weights.cycle:
-            raise InputError("a refiner is taught without a cycle: weights.cycle must be 0")
-        super().__init__(model, data, config, bf16)
 
     def _edited(self, x: Tensor) -> _Edits:
         small = self._as_read(x)
@@ -420,8 +423,7 @@ class Refining(Retouching):
     def _retouched(self, edits: _Edits) -> Tensor:
         assert edits.pasted is not None
         with self._autocast():
-            added = self.taught(edits.x, *edits.pasted, step=edits.step)
-        image: Tensor = edits.pasted.image + added
+            image = edits.pasted.gone_over(self.taught, edits.x, edits.step)
         return image.clamp(-1.2, 1.2)
 
     def _as_read(self, images: Tensor) -> Tensor:
@@ -449,40 +451,30 @@ def _with(part: Part, model: CDVAEGAN, width: int, seed: int) -> CDVAEGAN:
 
 
 def learn_retoucher(
-    model: CDVAEGAN,
-    data: AttributeDataset,
-    config: RetouchConfig | None = None,
+    training: Retouching,
     *,
-    kind: type[Retouching] = Retouching,
     steps: int | None = None,
     seconds: float | None = None,
     share: float = 1.0,
-    bf16: bool = False,
     checkpoint: Path | None = None,
     report: Callable[[int, dict[str, float]], None] | None = None,
 ) -> CDVAEGAN:
     """Teach a retoucher, or a refiner, until a limit comes; Ctrl-C keeps what was learned.
 
     Args:
-        model: The trained model, with a gate.
-        data: Photos with the model's attributes, to learn from; for a refiner of twice its size.
-        config: The numbers; None for those that are usual for this kind.
-        kind: Which of the two.
+        training: Of one or the other.
         steps: Stop after so many in all.
         seconds: Stop after so long.
         share: In [0, 1], of what it has learned to add that is added: an edit between that of the
             model as it was and that of its retoucher may look more real than either.
-        bf16: Whether convolutions run in bfloat16.
         checkpoint: A file to go on from where it is there, and to write now and then.
         report: Is told the step and what was found, now and then.
 
     Raises:
-        InputError: See `Retouching`; the checkpoint is of another training or damaged, or the share
-            out of range.
+        InputError: The checkpoint is of another training or damaged, or the share out of range.
     """
     if not 0 <= share <= 1:
         raise InputError(f"share must lie in [0, 1], not {share}")
-    training = kind(model, data, config or kind.usual, bf16)
     if checkpoint is not None and checkpoint.is_file():
         training.restore(_read(checkpoint))
     start = time.monotonic()
